@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vhost-user messages as on the socket. Source: the vhost-user specification
+ * (docs/interop/vhost-user.rst in QEMU). Native byte order, as the
+ * specification demands. Shared by the back-end transport and the front-end.
+ */
+#ifndef WIRE_VHOST_USER_H
+#define WIRE_VHOST_USER_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/* "Message Specification": header flags. */
+#define VHOST_USER_VERSION       0x1u
+#define VHOST_USER_VERSION_MASK  0x3u
+#define VHOST_USER_F_REPLY       (1u << 2)
+#define VHOST_USER_F_NEED_REPLY  (1u << 3)
+#define VHOST_USER_FLAGS_DEFINED 0xfu
+
+#define VHOST_USER_MAX_FDS          8
+#define VHOST_USER_MAX_REGIONS      8   /* in one SET_MEM_TABLE */
+#define VHOST_USER_MAX_SLOTS        509 /* what we answer to GET_MAX_MEM_SLOTS */
+#define VHOST_USER_MAX_VRINGS       256 /* KICK, CALL and ERR carry 8 bits of index */
+#define VHOST_USER_CONFIG_MAX       256
+#define VHOST_USER_VRING_IDX_MASK   0xffu
+#define VHOST_USER_VRING_NOFD       (1u << 8)
+#define VHOST_USER_VRING_ADDR_F_LOG 1u
+
+/* Protocol feature bits (bit numbers). */
+enum vhost_user_protocol_feature {
+	VHOST_USER_PROTOCOL_F_MQ = 0,
+	VHOST_USER_PROTOCOL_F_LOG_SHMFD = 1,
+	VHOST_USER_PROTOCOL_F_RARP = 2,
+	VHOST_USER_PROTOCOL_F_REPLY_ACK = 3,
+	VHOST_USER_PROTOCOL_F_MTU = 4,
+	VHOST_USER_PROTOCOL_F_BACKEND_REQ = 5,
+	VHOST_USER_PROTOCOL_F_CROSS_ENDIAN = 6,
+	VHOST_USER_PROTOCOL_F_CRYPTO_SESSION = 7,
+	VHOST_USER_PROTOCOL_F_PAGEFAULT = 8,
+	VHOST_USER_PROTOCOL_F_CONFIG = 9,
+	VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD = 10,
+	VHOST_USER_PROTOCOL_F_HOST_NOTIFIER = 11,
+	VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD = 12,
+	VHOST_USER_PROTOCOL_F_RESET_DEVICE = 13,
+	VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS = 14,
+	VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15,
+	VHOST_USER_PROTOCOL_F_STATUS = 16,
+	VHOST_USER_PROTOCOL_F_XEN_MMAP = 17,
+	VHOST_USER_PROTOCOL_F_SHARED_OBJECT = 18,
+	VHOST_USER_PROTOCOL_F_DEVICE_STATE = 19,
+};
+
+/* "Front-end message types". */
+enum vhost_user_request {
+	VHOST_USER_GET_FEATURES = 1,
+	VHOST_USER_SET_FEATURES = 2,
+	VHOST_USER_SET_OWNER = 3,
+	VHOST_USER_RESET_OWNER = 4,
+	VHOST_USER_SET_MEM_TABLE = 5,
+	VHOST_USER_SET_LOG_BASE = 6,
+	VHOST_USER_SET_LOG_FD = 7,
+	VHOST_USER_SET_VRING_NUM = 8,
+	VHOST_USER_SET_VRING_ADDR = 9,
+	VHOST_USER_SET_VRING_BASE = 10,
+	VHOST_USER_GET_VRING_BASE = 11,
+	VHOST_USER_SET_VRING_KICK = 12,
+	VHOST_USER_SET_VRING_CALL = 13,
+	VHOST_USER_SET_VRING_ERR = 14,
+	VHOST_USER_GET_PROTOCOL_FEATURES = 15,
+	VHOST_USER_SET_PROTOCOL_FEATURES = 16,
+	VHOST_USER_GET_QUEUE_NUM = 17,
+	VHOST_USER_SET_VRING_ENABLE = 18,
+	VHOST_USER_SEND_RARP = 19,
+	VHOST_USER_NET_SET_MTU = 20,
+	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_IOTLB_MSG = 22,
+	VHOST_USER_SET_VRING_ENDIAN = 23,
+	VHOST_USER_GET_CONFIG = 24,
+	VHOST_USER_SET_CONFIG = 25,
+	VHOST_USER_RESET_DEVICE = 34,
+	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
+	VHOST_USER_ADD_MEM_REG = 37,
+	VHOST_USER_REM_MEM_REG = 38,
+	VHOST_USER_SET_STATUS = 39,
+	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_REQUEST_MAX = 46,
+};
+
+/* "Back-end message types". */
+enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+};
+
+struct vhost_user_hdr {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size; /* bytes of payload */
+};
+static_assert(sizeof(struct vhost_user_hdr) == 12, "Message Specification");
+
+struct vhost_user_vring_state {
+	uint32_t index;
+	uint32_t num;
+};
+static_assert(sizeof(struct vhost_user_vring_state) == 8, "A vring state description");
+
+struct vhost_user_vring_addr {
+	uint32_t index;
+	uint32_t flags;
+	uint64_t desc;
+	uint64_t used;
+	uint64_t avail;
+	uint64_t log;
+};
+static_assert(sizeof(struct vhost_user_vring_addr) == 40, "A vring address description");
+
+struct vhost_user_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t uva;
+	uint64_t mmap_offset;
+};
+static_assert(sizeof(struct vhost_user_region) == 32, "Memory region description");
+
+struct vhost_user_mem_table {
+	uint32_t nregions;
+	uint32_t pad;
+	struct vhost_user_region regions[VHOST_USER_MAX_REGIONS];
+};
+static_assert(sizeof(struct vhost_user_mem_table) == 264, "Multiple memory regions description");
+
+struct vhost_user_single_region {
+	uint64_t pad;
+	struct vhost_user_region region;
+};
+static_assert(sizeof(struct vhost_user_single_region) == 40, "Single memory region description");
+
+struct vhost_user_config {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t region[VHOST_USER_CONFIG_MAX];
+};
+static_assert(sizeof(struct vhost_user_config) == 268, "Virtio device config space");
+#define VHOST_USER_CONFIG_HDR_SIZE 12
+
+union vhost_user_payload {
+	uint64_t u64;
+	struct vhost_user_vring_state state;
+	struct vhost_user_vring_addr addr;
+	struct vhost_user_mem_table mem;
+	struct vhost_user_single_region single;
+	struct vhost_user_config config;
+	uint8_t bytes[320];
+};
+
+#endif
