@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* A driver ring with its memory and its eventfds. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "frontend/queue.h"
+#include "util/loop.h"
+
+static int bell(void)
+{
+	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_args *a,
+		  struct err *e)
+{
+	struct drv_ring_cfg cfg = {
+		.size = a->size,
+		.features = a->features,
+		.indirect_max = a->indirect_max,
+		.base = a->base,
+	};
+	struct drv_layout l;
+
+	*q = (struct fe_queue){ .index = a->index, .kick_fd = -1, .call_fd = -1, .err_fd = -1 };
+	if (drv_layout(a->size, a->features, a->indirect_max, &l) == 0) {
+		cfg.mem = fe_mem_alloc(m, a->region, l.bytes, 64, &cfg.addr);
+		if (!cfg.mem)
+			return err_set(e, -ENOMEM, "guest-memory-full",
+				       "guest memory has no room for a queue of %u entries",
+				       a->size);
+	}
+	q->ring = drv_ring_new(&cfg, e); /* says what is wrong with the size */
+	if (!q->ring)
+		return e && e->code ? e->code : -EINVAL;
+	q->kick_fd = bell();
+	q->call_fd = bell();
+	q->err_fd = bell();
+	if (q->kick_fd < 0 || q->call_fd < 0 || q->err_fd < 0) {
+		int ret = err_sys(e, -errno, "eventfd", "cannot make an eventfd");
+
+		fe_queue_fini(q);
+		return ret;
+	}
+	return 0;
+}
+
+/* Swallow what a bell has counted. */
+static bool hear(int fd)
+{
+	uint64_t v;
+
+	return read(fd, &v, sizeof(v)) == sizeof(v);
+}
+
+static void drop_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void fe_queue_fini(struct fe_queue *q)
+{
+	if (!q->ring)
+		return;
+	drv_ring_free(q->ring);
+	q->ring = NULL;
+	drop_fd(&q->kick_fd);
+	drop_fd(&q->call_fd);
+	drop_fd(&q->err_fd);
+}
+
+int fe_queue_start(struct fe_queue *q, struct fe_transport *t, const struct vq_base *base,
+		   struct err *e)
+{
+	struct fe_queue_cfg cfg = {
+		.index = q->index,
+		.ring = q->ring,
+		.base = base ? *base : drv_ring_base(q->ring),
+		.kick_fd = q->kick_fd,
+		.call_fd = q->call_fd,
+		.err_fd = q->err_fd,
+	};
+	int ret;
+
+	hear(q->err_fd);
+	q->refused = false;
+	ret = t->ops->queue_start(t, &cfg, e);
+	q->running = ret == 0;
+	return ret;
+}
+
+int fe_queue_stop(struct fe_queue *q, struct fe_transport *t, struct vq_base *base, struct err *e)
+{
+	struct vq_base dummy;
+
+	q->running = false;
+	return t->ops->queue_stop(t, q->index, base ? base : &dummy, e);
+}
+
+void fe_queue_kick(struct fe_queue *q)
+{
+	uint64_t one = 1;
+
+	q->kicks++;
+	/* EAGAIN: the counter is full, so a kick is pending all the same. */
+	if (write(q->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		q->ring->broken = "the kick descriptor does not work";
+}
+
+void fe_queue_publish(struct fe_queue *q)
+{
+	if (drv_publish(q->ring))
+		fe_queue_kick(q);
+}
+
+bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms)
+{
+	uint64_t end = timeout_ms < 0 ? UINT64_MAX : clock_ns() + (uint64_t)timeout_ms * 1000000;
+	struct pollfd p[2] = {
+		{ .fd = q->call_fd, .events = POLLIN },
+		{ .fd = q->err_fd, .events = POLLIN },
+	};
+
+	while (!drv_call_on(q->ring, after)) {
+		uint64_t now = clock_ns();
+		int left = timeout_ms < 0 ? -1 : now >= end ? 0 : (int)((end - now) / 1000000) + 1;
+
+		q->waits++;
+		if (poll(p, 2, left) == 0)
+			return drv_call_on(q->ring, 1);
+		if (p[1].revents) {
+			q->refused = true;
+			return false;
+		}
+		/* One interrupt is enough of a reason to look, even if it came early. */
+		if (hear(q->call_fd) && drv_call_on(q->ring, 1))
+			return true;
+	}
+	return true;
+}
+
+bool fe_queue_err(struct fe_queue *q, int timeout_ms)
+{
+	struct pollfd p = { .fd = q->err_fd, .events = POLLIN };
+
+	if (poll(&p, 1, timeout_ms) == 1 && hear(q->err_fd))
+		q->refused = true;
+	return q->refused;
+}
