@@ -50,11 +50,13 @@ struct split_ring {
 	const struct guest_desc *desc;
 	const guest16 *avail_flags, *avail_idx, *avail_ring, *used_event;
 	guest16 *used_flags, *used_idx, *avail_event;
-	guest32 *used_ring;    /* pairs of id and len */
-	uint16_t avail_shadow; /* what avail_idx was when last read */
-	uint16_t last_avail;   /* next to take */
-	uint16_t used;         /* next used index, published up to flush */
-	uint16_t signalled;    /* used index at the last decision to notify */
+	guest32 *used_ring;           /* pairs of id and len */
+	uint16_t avail_shadow;        /* what avail_idx was when last read */
+	uint16_t last_avail;          /* next to take */
+	uint16_t used;                /* next used index, published up to flush */
+	uint16_t signalled;           /* used index at the last decision to notify */
+	uint16_t heads[VQ_LOOKAHEAD]; /* read ahead of last_avail, each once */
+	uint16_t nheads;
 };
 
 struct packed_ring {

@@ -2,6 +2,7 @@
 /* The split ring, device side. VIRTIO 1.3, section 2.7. */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "core/vq-impl.h"
 
@@ -173,34 +174,45 @@ static enum chain_res split_chain(struct vu_queue *q, uint16_t head)
 	return res;
 }
 
+/* Read heads ahead, so that their descriptors are on the way while others are served. */
+static bool split_heads(struct vu_queue *q)
+{
+	struct split_ring *r = &q->s;
+	uint16_t n = MIN((uint16_t)(r->avail_shadow - r->last_avail), VQ_LOOKAHEAD);
+
+	for (; r->nheads < n; r->nheads++) {
+		uint16_t at = (uint16_t)(r->last_avail + r->nheads);
+		uint16_t head = guest_rd16(&r->avail_ring[at & q->mask]);
+
+		if (unlikely(head >= q->size))
+			return vq_break(q, "available ring names a descriptor outside the table");
+		__builtin_prefetch(&r->desc[head]);
+		r->heads[r->nheads] = head;
+	}
+	return true;
+}
+
 void split_fetch(struct vu_queue *q)
 {
 	struct split_ring *r = &q->s;
-	uint16_t heads[VQ_LOOKAHEAD];
 	uint16_t n, i;
 
-	if (!split_pending(q))
+	if (!split_pending(q) || !split_heads(q))
 		return;
-	n = (uint16_t)(r->avail_shadow - r->last_avail);
-	n = MIN(n, MIN(q->budget, VQ_LOOKAHEAD));
-	for (i = 0; i < n; i++) {
-		heads[i] = guest_rd16(&r->avail_ring[(uint16_t)(r->last_avail + i) & q->mask]);
-		if (unlikely(heads[i] >= q->size)) {
-			vq_break(q, "available ring names a descriptor outside the table");
-			return;
-		}
-		__builtin_prefetch(&r->desc[heads[i]]);
-	}
-	for (i = 0; i < n; i++) {
-		if (split_chain(q, heads[i]) != CHAIN_OK)
-			return;
-		r->last_avail++;
-	}
+	n = MIN(q->budget, r->nheads);
+	for (i = 0; i < n && split_chain(q, r->heads[i]) == CHAIN_OK; i++)
+		;
+	r->last_avail = (uint16_t)(r->last_avail + i);
+	r->nheads = (uint16_t)(r->nheads - i);
+	memmove(r->heads, r->heads + i, r->nheads * sizeof(r->heads[0]));
+	if (i == n && !q->broken)
+		split_heads(q);
 }
 
 void split_unfetch(struct vu_queue *q)
 {
 	q->s.last_avail = (uint16_t)(q->s.last_avail - (q->ready_n - q->ready_at));
+	q->s.nheads = 0;
 }
 
 void split_push(struct vu_queue *q, struct vq_slot *s, uint32_t written)
@@ -210,6 +222,8 @@ void split_push(struct vu_queue *q, struct vq_slot *s, uint32_t written)
 	guest_wr32(e, s->id);
 	guest_wr32(e + 1, written);
 	q->s.used++;
+	/* The driver read the line last: have it back before it is needed. */
+	__builtin_prefetch(q->s.used_ring + 2 * ((q->s.used + 15) & q->mask), 1);
 }
 
 bool split_flush(struct vu_queue *q)
