@@ -12,6 +12,7 @@
 #define VQ_CHAIN_MAX 1024 /* segments of one chain, at least; more if the ring is larger */
 #define VQ_BIG_MAX   64   /* chains with more than VQ_SMALL_IOV segments in hand at once */
 #define VQ_LOOKAHEAD 16   /* chains parsed in one go */
+#define VQ_OWE_MAX   4    /* turns a notification may wait for while there is more work */
 #define VQ_BUDGET    64   /* chains handed out per turn, so that queues of a worker share it */
 
 /*
@@ -84,6 +85,8 @@ struct vu_queue {
 	bool again;    /* the model wants another kick */
 	bool declined; /* there are chains, but the model did not want any */
 	bool dirty;    /* used entries to publish */
+	bool worked;   /* poll found something: it will be called again */
+	bool owed;     /* a notification is wanted and not sent yet */
 	bool done;     /* off the worker; env.stopped was or is being told */
 	uint32_t size;
 	uint32_t mask; /* split */
@@ -91,6 +94,7 @@ struct vu_queue {
 	uint16_t ready_n, ready_at; /* FIFO of parsed chains */
 	uint16_t free_n;
 	uint32_t inflight;       /* lent to the model */
+	uint16_t owing;          /* flushes since it is owed */
 	uint64_t popped, pushed; /* counted here, shown in stats at the end of the turn */
 	struct gmem_region *last_region;
 	struct vq_use *use;

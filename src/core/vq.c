@@ -280,15 +280,32 @@ void vq_free(struct vu_queue *q)
 
 /* ---- on the worker: the turn ---- */
 
+static void vq_pay(struct vu_queue *q)
+{
+	q->owed = false;
+	STAT_ADD(q, notified, 1);
+	if (q->call)
+		q->call->notify(q->call);
+}
+
+static bool vq_has_work(struct vu_queue *q)
+{
+	if (!can_hand(q) || q->declined)
+		return false;
+	return q->again || q->ready_at < q->ready_n || (can_fetch(q) && ring_pending(q));
+}
+
 static bool vq_poll(struct worker_poller *p)
 {
 	struct vu_queue *q = container_of(p, struct vu_queue, poller);
 	uint64_t before = q->popped;
 
-	if (!can_hand(q) || q->declined)
+	q->worked = vq_has_work(q);
+	if (!q->worked) {
+		if (q->owed)
+			vq_pay(q);
 		return false;
-	if (!q->again && q->ready_at == q->ready_n && !(can_fetch(q) && ring_pending(q)))
-		return false;
+	}
 	q->again = false;
 	q->budget = VQ_BUDGET;
 	q->env.model->queue_kick(q->env.priv, q);
@@ -323,6 +340,12 @@ static void vq_disarm(struct worker_poller *p)
 		split_disarm(q);
 }
 
+/*
+ * Used entries become visible each turn. Whether to tell the driver is decided
+ * with them, but while the ring goes on giving work the telling waits, so that
+ * one notification (a system call here, an interrupt there) serves them all: it
+ * is sent by the poll that finds nothing, or after VQ_OWE_MAX turns.
+ */
 static void vq_flush(struct worker_poller *p)
 {
 	struct vu_queue *q = container_of(p, struct vu_queue, poller);
@@ -330,22 +353,24 @@ static void vq_flush(struct worker_poller *p)
 	STAT_ADD(q, popped, q->popped);
 	STAT_ADD(q, requests, q->pushed);
 	q->popped = q->pushed = 0;
-	if (!q->dirty)
-		return;
-	q->dirty = false;
-	if (unlikely(ring_lost(q)) || q->broken)
-		return;
-	STAT_ADD(q, bursts, 1);
-	if (!(q->packed ? packed_flush(q) : split_flush(q))) {
-		STAT_ADD(q, notify_suppressed, 1);
-	} else {
-		STAT_ADD(q, notified, 1);
-		if (q->call)
-			q->call->notify(q->call);
+	if (q->dirty) {
+		q->dirty = false;
+		if (unlikely(ring_lost(q)) || q->broken)
+			return;
+		STAT_ADD(q, bursts, 1);
+		if (q->packed ? packed_flush(q) : split_flush(q)) {
+			q->owing = q->owed ? q->owing : 0;
+			q->owed = true;
+		} else if (!q->owed) {
+			STAT_ADD(q, notify_suppressed, 1);
+		}
+		if (unlikely(q->cfg.log_used))
+			gmem_dirty(q->ring_use->map, q->cfg.log_addr,
+				   q->packed ? virtq_desc_bytes(q->size) :
+					       virtq_used_bytes(q->size));
 	}
-	if (unlikely(q->cfg.log_used))
-		gmem_dirty(q->ring_use->map, q->cfg.log_addr,
-			   q->packed ? virtq_desc_bytes(q->size) : virtq_used_bytes(q->size));
+	if (q->owed && (!q->worked || q->stopping || ++q->owing >= VQ_OWE_MAX))
+		vq_pay(q);
 }
 
 /* The bell is edge-triggered and never read: its count has no meaning to us. */
