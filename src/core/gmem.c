@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util/compiler.h"
@@ -40,6 +42,7 @@ struct gmem_region *gmem_region_map(int fd, uint64_t offset, uint64_t size, uint
 				    uint64_t user, enum gmem_perm perm, struct err *e)
 {
 	struct gmem_region *r;
+	struct statfs fs;
 	struct stat st;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t slack, len;
@@ -63,11 +66,12 @@ struct gmem_region *gmem_region_map(int fd, uint64_t offset, uint64_t size, uint
 			offset + size, (uint64_t)st.st_size);
 		return NULL;
 	}
-	/* hugetlbfs maps and unmaps in its own page size only; st_blksize tells it. */
-	if (S_ISREG(st.st_mode) && st.st_blksize > 0 && (uint64_t)st.st_blksize > page &&
-	    ((uint64_t)st.st_blksize & ((uint64_t)st.st_blksize - 1)) == 0 &&
-	    (uint64_t)st.st_size % (uint64_t)st.st_blksize == 0)
-		page = (uint64_t)st.st_blksize;
+	/*
+	 * hugetlbfs maps and unmaps in its own page size only. st_blksize would
+	 * not do: other file systems put there what they like.
+	 */
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0)
+		page = (uint64_t)fs.f_bsize;
 
 	r = region_new(bus, user, size, e);
 	if (!r)
@@ -377,6 +381,9 @@ static bool guard_land(const struct gmem *m, uintptr_t at)
 
 		if (at - (uintptr_t)r->host >= r->size || !r->map_base)
 			continue;
+		/* Never over anything but the mapping itself, the rest of its last page included. */
+		if (page < (uintptr_t)r->map_base || page - (uintptr_t)r->map_base >= r->map_len)
+			return false;
 		n = atomic_fetch_add(&r->nr_poison, 1); /* other threads may fault too */
 		if (n < GMEM_MAX_POISON)
 			atomic_store(&r->poison[n], page);

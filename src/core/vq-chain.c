@@ -110,6 +110,8 @@ static enum chain_res chain_miss(struct vu_queue *q, uint64_t addr, uint64_t len
 		return CHAIN_AGAIN;
 	if (rc == -EAGAIN || rc == -ENOMEM) {
 		q->parked = true;
+		if (rc == -ENOMEM) /* nobody else would try again */
+			worker_timer_set(q->env.worker, &q->retry_timer, VQ_RETRY_NS);
 		return CHAIN_PARK;
 	}
 	vq_break(q, "descriptor address is not in guest memory");
@@ -300,14 +302,14 @@ bool vu_chain_get(struct vu_chain *c, void *buf, size_t n)
 
 bool vu_chain_put(struct vu_chain *c, const void *buf, size_t n)
 {
-	if (unlikely(c->in_len < n))
+	if (unlikely(c->in_len < n || c->queue->orphan))
 		return false;
 	return iov_take(c, &c->in, &c->in_n, &c->in_len, NULL, buf, n);
 }
 
 bool vu_chain_put_zero(struct vu_chain *c, size_t n)
 {
-	if (unlikely(c->in_len < n))
+	if (unlikely(c->in_len < n || c->queue->orphan))
 		return false;
 	return iov_take(c, &c->in, &c->in_n, &c->in_len, NULL, NULL, n);
 }
@@ -331,7 +333,7 @@ void vu_chain_put_last(struct vu_chain *c, uint8_t status)
 {
 	struct vq_slot *s = chain_slot(c);
 
-	if (!s->last)
+	if (!s->last || c->queue->orphan) /* its driver was told that we are gone */
 		return;
 	guest_copy_out(s->last, &status, 1);
 	gmem_dirty_host(s->use->map, s->last, 1);

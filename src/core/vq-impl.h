@@ -13,7 +13,8 @@
 #define VQ_BIG_MAX   64   /* chains with more than VQ_SMALL_IOV segments in hand at once */
 #define VQ_LOOKAHEAD 16   /* chains parsed in one go */
 #define VQ_OWE_MAX   4    /* turns a notification may wait for while there is more work */
-#define VQ_BUDGET    64   /* chains handed out per turn, so that queues of a worker share it */
+#define VQ_RETRY_NS  20000000
+#define VQ_BUDGET    64 /* chains handed out per turn, so that queues of a worker share it */
 
 /*
  * A snapshot as used by one queue. In-flight chains are counted here, by the
@@ -116,7 +117,8 @@ struct vu_queue {
 	struct vq_use *old_uses;
 	struct vq_use *ring_use; /* the snapshot the ring pointers come from */
 	struct worker_fd kick;
-	struct worker_timer poll_timer; /* for drivers that give no kick descriptor */
+	struct worker_timer poll_timer;  /* for drivers that give no kick descriptor */
+	struct worker_timer retry_timer; /* short of memory: look again */
 	struct worker_post finish;
 	bool finish_posted;
 	uint32_t chain_max;

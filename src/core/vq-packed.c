@@ -260,7 +260,7 @@ void packed_arm(struct vu_queue *q)
 {
 	struct packed_ring *r = &q->p;
 
-	if (q->event_idx) /* both halves in one store: never a torn event */
+	if (q->event_idx && !q->declined) /* both halves in one store: never a torn event */
 		guest_wr32(r->device_event, (uint32_t)PVIRTQ_EVENT_DESC << 16 |
 						    (uint32_t)r->avail_wrap << 15 | r->avail_pos);
 	else

@@ -248,8 +248,10 @@ bool split_flush(struct vu_queue *q)
 
 void split_arm(struct vu_queue *q)
 {
+	/* What the model declined has been kicked for; the next kick is for what comes after. */
 	if (q->event_idx)
-		guest_wr16(q->s.avail_event, q->s.last_avail);
+		guest_wr16(q->s.avail_event,
+			   q->declined ? guest_poll16(q->s.avail_idx) : q->s.last_avail);
 	else
 		guest_wr16(q->s.used_flags, 0);
 	/* Partner: the driver's full barrier between moving avail idx and reading these. */

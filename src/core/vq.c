@@ -222,6 +222,7 @@ static void vq_disarm(struct worker_poller *p);
 static void vq_flush(struct worker_poller *p);
 static void vq_kicked(struct worker_fd *f, uint32_t events);
 static void vq_poll_tick(struct worker_timer *t);
+static void vq_retry(struct worker_timer *t);
 static void vq_finish(struct worker_post *p);
 
 struct vu_queue *vq_new(const struct vq_env *env, const struct vq_cfg *cfg, struct gmem *map,
@@ -254,6 +255,7 @@ struct vu_queue *vq_new(const struct vq_env *env, const struct vq_cfg *cfg, stru
 					    .disarm = vq_disarm,
 					    .flush = vq_flush };
 	q->poll_timer.fn = vq_poll_tick;
+	q->retry_timer.fn = vq_retry;
 	q->finish.fn = vq_finish;
 	if (vq_alloc(q, req_size) < 0) {
 		err_sys(e, -ENOMEM, "out-of-memory", "queue %u of %u entries", env->index, q->size);
@@ -400,6 +402,14 @@ static void vq_wake(struct vu_queue *q)
 		worker_kick(q->env.worker, &q->poller);
 }
 
+static void vq_retry(struct worker_timer *t)
+{
+	struct vu_queue *q = container_of(t, struct vu_queue, retry_timer);
+
+	q->parked = false;
+	vq_wake(q);
+}
+
 /* ---- on the worker: life ---- */
 
 static void kick_attach(struct vu_queue *q)
@@ -417,6 +427,7 @@ static void kick_attach(struct vu_queue *q)
 
 static void kick_detach(struct vu_queue *q)
 {
+	worker_timer_cancel(q->env.worker, &q->retry_timer);
 	if (q->kick.fd >= 0)
 		worker_del_fd(q->env.worker, &q->kick);
 	else
@@ -527,7 +538,7 @@ void vq_quiesce(struct vu_queue *q)
 
 void vq_orphan(struct vu_queue *q)
 {
-	if (q->done || q->orphan || q->finish_posted)
+	if (q->done || q->orphan)
 		return;
 	vq_flush(&q->poller);
 	kick_detach(q);

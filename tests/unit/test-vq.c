@@ -414,6 +414,32 @@ static void an_orphaned_request_never_touches_the_ring(void **state)
 	}
 }
 
+/* The last chain and the deadline in one turn: given up is given up. */
+static void a_request_that_ends_as_it_is_orphaned_comes_too_late(void **state)
+{
+	(void)state;
+	for (int packed = 0; packed < 2; packed++) {
+		struct fix *f = f_new(packed ? PACKED : 0, 16, VQ_BASE_INIT);
+		uint8_t *copy = malloc(0x10000);
+		unsigned int calls;
+
+		f->m.hold = true;
+		assert_int_equal(f_add(f, 1, 16, false), 0);
+		f_kick(f);
+		vq_quiesce(f->q);
+		vu_queue_push(f->m.held[--f->m.n], 16);
+		vq_orphan(f->q);
+		calls = f->calls;
+		memcpy(copy, f->mem, 0x10000);
+		fake_turn(f->w);
+		assert_int_equal(f->stopped, 1);
+		assert_int_equal(f->calls, calls);
+		assert_memory_equal(copy, f->mem, 0x10000);
+		free(copy);
+		f_free(f);
+	}
+}
+
 static void a_queue_without_its_rings_waits_for_memory(void **state)
 {
 	struct fix *f = f_new(EVENT, 16, VQ_BASE_INIT);
@@ -618,6 +644,7 @@ int main(void)
 		cmocka_unit_test(chains_parsed_but_not_handed_out_return_to_the_ring),
 		cmocka_unit_test(a_model_that_declines_does_not_keep_the_worker_awake),
 		cmocka_unit_test(an_orphaned_request_never_touches_the_ring),
+		cmocka_unit_test(a_request_that_ends_as_it_is_orphaned_comes_too_late),
 		cmocka_unit_test(a_queue_without_its_rings_waits_for_memory),
 		cmocka_unit_test(memory_found_on_demand_page_by_page),
 		cmocka_unit_test(vanished_memory_breaks_the_queue_before_anything_is_believed),
