@@ -71,6 +71,10 @@ static void the_writeback_byte_decides(void **state)
 	assert_int_equal(x->dev.config[WB_OFF], 0);
 	assert_int_equal(x->st.stable[7 * 512], 2);
 	assert_true(write_and_look(x, 3));
+	/* SET_FEATURES comes again when a stopped VM goes on: the byte still decides */
+	blk_model.negotiated(x->b, F_ALL);
+	assert_int_equal(x->dev.config[WB_OFF], 0);
+	assert_true(write_and_look(x, 4));
 	bf_free(x);
 }
 

@@ -160,5 +160,6 @@ void blk_cache_reset(struct blk *b)
 
 void blk_cache_negotiated(struct blk *b)
 {
-	set_write_through(b, b->default_write_through || !flush_accepted(b));
+	/* Not only after a reset: SET_FEATURES comes again when a stopped VM goes on. */
+	set_write_through(b, !b->writeback || b->flush_wanted || !flush_accepted(b));
 }
