@@ -51,9 +51,11 @@ int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_ar
 /* Swallow what a bell has counted. */
 static bool hear(int fd)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t v;
 
-	return read(fd, &v, sizeof(v)) == sizeof(v);
+	/* The other side has the same open file and may have taken O_NONBLOCK away. */
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLIN) && read(fd, &v, sizeof(v)) == sizeof(v);
 }
 
 static void drop_fd(int *fd)
@@ -104,10 +106,13 @@ int fe_queue_stop(struct fe_queue *q, struct fe_transport *t, struct vq_base *ba
 
 void fe_queue_kick(struct fe_queue *q)
 {
+	struct pollfd p = { .fd = q->kick_fd, .events = POLLOUT };
 	uint64_t one = 1;
 
 	q->kicks++;
-	/* EAGAIN: the counter is full, so a kick is pending all the same. */
+	/* Full, which may block (see hear()): a kick is pending all the same. */
+	if (poll(&p, 1, 0) == 0)
+		return;
 	if (write(q->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		q->ring->broken = "the kick descriptor does not work";
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rings and memory as a vhost-user front end sets them up, changes and stops them. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -131,8 +132,15 @@ static void full_call_counter_blocks_nobody(void **state)
 	assert_int_equal(fe_ask_fd(w, VHOST_USER_SET_VRING_CALL, 0, fd), 0);
 	fe_submit(w, 0);
 	UNTIL(w, fe_used_idx(w, 0) == 1);
+	/* The open file is the peer's, too: it takes the flag away again. */
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
 	fe_submit(w, 0);
 	UNTIL(w, fe_used_idx(w, 0) == 2);
+	fe_submit(w, 0);
+	UNTIL(w, fe_used_idx(w, 0) == 3);
+	assert_int_equal(fe_ask_fd(w, VHOST_USER_SET_VRING_CALL, 0, fd), 0);
+	fe_submit(w, 0);
+	UNTIL(w, fe_used_idx(w, 0) == 4);
 	close(fd);
 }
 

@@ -97,8 +97,11 @@ static void backchan_event(struct loop_fd *src, uint32_t events)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			if (events & (EPOLLERR | EPOLLHUP)) /* would come again for ever */
+				backchan_drop(b, "error on the socket");
 			return;
+		}
 		if (n <= 0) {
 			backchan_drop(b, n ? strerror(errno) : "closed by the front end");
 			return;
@@ -125,14 +128,15 @@ static void backchan_event(struct loop_fd *src, uint32_t events)
 
 int vu_backchan_open(struct vu_backchan *b, int fd, struct err *e)
 {
-	struct stat st;
-	int ret;
+	int dom = 0, type = 0, ret;
+	socklen_t n = sizeof(dom), m = sizeof(type);
 
 	vu_backchan_close(b);
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &dom, &n) < 0 || dom != AF_UNIX ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &m) < 0 || type != SOCK_STREAM) {
 		close(fd);
 		return err_set(e, -EINVAL, "bad-descriptor",
-			       "SET_BACKEND_REQ_FD with a descriptor that is no socket");
+			       "SET_BACKEND_REQ_FD with a descriptor that is no UNIX stream socket");
 	}
 	b->src = (struct loop_fd){ .fd = fd, .fn = backchan_event };
 	ret = loop_add(b->loop, &b->src, EPOLLIN);

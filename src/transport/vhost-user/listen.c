@@ -27,8 +27,7 @@ static int path_check(const char *path, struct sockaddr_un *sa, struct err *e)
 	if (n > VU_PATH_MAX) {
 		err_set(e, -ENAMETOOLONG, "socket-path-too-long",
 			"socket path is %zu bytes; UNIX sockets allow %u", n, VU_PATH_MAX);
-		return err_hint(e, "Try: --socket - or /run/user/%u/d.sock",
-				(unsigned int)geteuid());
+		return err_hint(e, "Try: a shorter one, as /tmp/disk.sock");
 	}
 	memcpy(sa->sun_path, path, n);
 	return 0;
@@ -82,7 +81,7 @@ static int clear_path(const struct sockaddr_un *sa, bool locked, struct err *e)
 			       err_sys(e, -errno, "socket-path", "cannot examine %s", path);
 	if (!S_ISSOCK(st.st_mode)) {
 		err_set(e, -EEXIST, "socket-path-taken", "%s exists and is not a socket", path);
-		return err_hint(e, "Try: another path, or remove it first");
+		return err_hint(e, "Try: another path");
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
