@@ -185,7 +185,8 @@ static void reset_done(struct vdev_wait *w, int res)
 	msg_done(m, true);
 	if (was && v->state == VDUSE_SERVING && !v->stop_asked && v->ev && v->ev->disconnected)
 		v->ev->disconnected(v->ctx, "the driver reset the device");
-	run_deferred(v);
+	if (v->state != VDUSE_DRAINING) /* nothing starts any more */
+		run_deferred(v);
 }
 
 static void reset(struct vduse_msg *m)

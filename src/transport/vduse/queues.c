@@ -235,6 +235,8 @@ void vduse_queue_resume(struct vduse *v, unsigned int qi, const struct vq_base *
 	v->queues[qi].ready = false;
 	rc = queue_look(v, qi, &info, &e);
 	if (rc == 0)
+		rc = give_memory(v, &e); /* the rings may have been fetched only now */
+	if (rc == 0)
 		rc = queue_prepare(v, qi, &info, base, &e);
 	if (rc == 0)
 		vdev_queue_start(v->dev, qi);

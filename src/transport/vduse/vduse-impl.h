@@ -101,6 +101,7 @@ struct vduse {
 
 	unsigned int nqueues;
 	struct vduse_queue *queues;
+	struct loop_timer end;  /* waits for the last answers */
 	struct loop_timer late; /* looks for queues that become ready after DRIVER_OK */
 	unsigned int late_tries;
 

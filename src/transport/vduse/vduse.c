@@ -137,10 +137,10 @@ static void drained(struct vduse *v)
 
 static void end_tick(struct loop_timer *t)
 {
-	struct vduse *v = container_of(t, struct vduse, late);
+	struct vduse *v = container_of(t, struct vduse, end);
 
 	if (unanswered(v))
-		loop_timer_set(v->loop, &v->late, END_TICK_NS);
+		loop_timer_set(v->loop, &v->end, END_TICK_NS);
 	else
 		drained(v);
 }
@@ -151,8 +151,8 @@ static void end_reset(struct vdev_wait *w, int res)
 
 	loop_timer_cancel(v->loop, &v->config_timer);
 	vduse_queues_clear(v); /* stops its timer, which is ours now */
-	v->late.fn = end_tick;
-	end_tick(&v->late);
+	v->end.fn = end_tick;
+	end_tick(&v->end);
 }
 
 /* Off the bus, or never on it, or to be left there: stop serving. */
@@ -330,6 +330,7 @@ static void vduse_free(struct transport *t)
 	struct vduse *v = container_of(t, struct vduse, base);
 
 	loop_del(v->loop, &v->src);
+	loop_timer_cancel(v->loop, &v->end);
 	loop_timer_cancel(v->loop, &v->late);
 	loop_timer_cancel(v->loop, &v->config_timer);
 	drop_deferred(v);
