@@ -59,7 +59,7 @@ const struct opt_desc serve_opts_table[] = {
 	{ O_AIO, "aio", 0, AIO_WORDS, "how files are read and written (default: auto)" },
 	{ O_QUEUES, "queues", 0, "N", "virtqueues to offer (default: 16)" },
 	{ O_QUEUE_SIZE, "queue-size", 0, "N", "largest size of each, 2 to 32768 (default: 256)" },
-	{ O_PACKED, "packed", 0, NULL, "offer packed rings, the default" },
+	{ O_PACKED, "packed", 0, NULL, "offer packed rings (not on a host)" },
 	{ O_NO_PACKED, "no-packed", 0, NULL, "offer split rings only" },
 	{ O_MODE, "mode", 0, MODE_WORDS, "how to wait for requests (default: event)" },
 	{ O_WORKERS, "workers", 0, "N", "data threads (default: one per queue or processor)" },
@@ -354,8 +354,8 @@ static int check(const struct serve_opts *o, struct err *e)
 	int ways = o->host + (o->socket != NULL) + (o->fd >= 0);
 
 	if (ways != 1) {
-		err_set(e, -EINVAL, "where-to-serve", "%s of --host, --socket and --fd is needed",
-			ways ? "only one" : "one");
+		err_set(e, -EINVAL, "where-to-serve", "of --host, --socket and --fd, %s",
+			ways ? "only one can be given" : "one is needed");
 		return err_hint(e,
 				"For a virtual machine: --socket /tmp/%s.sock\n"
 				"On this host (root):   --host",
@@ -372,6 +372,13 @@ static int check(const struct serve_opts *o, struct err *e)
 		err_set(e, -EINVAL, "options-clash",
 			"--socket - makes a private socket, which only --run can use");
 		return err_hint(e, "Try: --socket /tmp/%s.sock", o->name);
+	}
+	if ((o->host || o->no_packed) && (o->queue_size & (o->queue_size - 1))) {
+		err_set(e, -EINVAL, "bad-value",
+			"--queue-size %u: split rings, %s, need a power of two",
+			(unsigned int)o->queue_size,
+			o->host ? "as on a host" : "as --no-packed has them");
+		return err_hint(e, "Try: 128, 256, 512 or 1024");
 	}
 	if (o->fd >= 0 && o->run)
 		return err_set(e, -EINVAL, "options-clash", "--run needs --host or --socket");

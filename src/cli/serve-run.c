@@ -40,7 +40,14 @@ static int spawn(struct serve *s)
 	sigaddset(&dfl, SIGPIPE);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &dfl);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	/*
+	 * So that SIGTERM reaches all it has started, too. Not at a terminal:
+	 * there it must stay in the foreground, and Ctrl-C reaches all anyway.
+	 */
+	s->child_group = !isatty(STDIN_FILENO);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setflags(&attr, (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						(s->child_group ? POSIX_SPAWN_SETPGROUP : 0)));
 	ret = posix_spawn(&s->child, "/bin/sh", NULL, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	if (ret)

@@ -92,8 +92,11 @@ void serve_stop_soon(struct serve *s)
 
 static void interrupted(struct serve *s)
 {
-	if (s->child)
-		return; /* the terminal has told the command, too */
+	if (s->child) { /* else the terminal has told the command, too */
+		if (s->child_group)
+			kill(-s->child, SIGINT);
+		return;
+	}
 	s->insist = s->asked_ns && clock_ns() - s->asked_ns < AGAIN_NS;
 	serve_stop(s, TRANSPORT_STOP_ASK); /* it may have become free meanwhile */
 }
@@ -102,7 +105,7 @@ static void terminated(struct serve *s)
 {
 	s->term = true;
 	if (s->child)
-		kill(s->child, SIGTERM); /* its end ends us */
+		kill(s->child_group ? -s->child : s->child, SIGTERM); /* its end ends us */
 	else
 		serve_stop(s, TRANSPORT_STOP_ASK);
 }

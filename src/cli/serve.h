@@ -97,7 +97,8 @@ struct serve {
 	unsigned int retries;
 
 	pid_t child;
-	bool ran; /* @run_status is valid */
+	bool child_group; /* it leads a process group of its own */
+	bool ran;         /* @run_status is valid */
 	int run_status;
 
 	char private_dir[108]; /* of --socket -, "": none */

@@ -22,6 +22,8 @@ static int open_failed(const char *path, const struct stor_open_args *a, int cod
 	switch (code) {
 	case -ENOENT:
 		err_sys(e, code, "image-missing", "cannot open %s", path);
+		if (!strncmp(path, "/dev/", 5))
+			return err_hint(e, "See what there is: lsblk");
 		return err_hint(e, "Check the name, or make a disk: truncate -s 10G %s", path);
 	case -EISDIR:
 		return err_set(e, code, "image-type", "%s is a directory, not a disk image", path);

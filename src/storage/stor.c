@@ -80,18 +80,20 @@ static const struct stor_ops *pick(const char *source, const char **arg, struct 
 static int check_size(const struct stor *s, struct err *e)
 {
 	uint64_t size = s->caps.size;
+	const char *path = strncmp(s->source, "raw:", 4) ? s->source : s->source + 4;
 
 	if (!size) {
 		err_set(e, -EINVAL, "image-empty", "%s is empty: a disk needs at least one block",
 			s->source);
-		return err_hint(e, "Give it a size first, for example: truncate -s 1G %s",
-				s->source);
+		return err_hint(e, "Give it a size first, for example: truncate -s 1G %s", path);
 	}
 	if (size % s->caps.block_size == 0)
 		return 0;
 	err_set(e, -EINVAL, "image-size", "%s is %llu bytes: not a multiple of the %u-byte block",
 		s->source, (unsigned long long)size, s->caps.block_size);
-	return err_hint(e, "Round it up: truncate -s %%%u %s", s->caps.block_size, s->source);
+	if (!strncmp(s->source, "mem:", 4) || !strncmp(s->source, "null:", 5))
+		return err_hint(e, "A size without a unit is in bytes; with one: %sM", s->source);
+	return err_hint(e, "Round it up: truncate -s %%%u %s", s->caps.block_size, path);
 }
 
 /* Nothing a backend found out is passed on unchecked: the numbers reach the guest. */

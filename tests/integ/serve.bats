@@ -86,7 +86,7 @@ ask_and_leave() {
 	run "$VUCTL" serve disk.img --socket "$long" --json
 	[ "$status" -eq 1 ]
 	[[ $output == *'"id":"socket-path-too-long"'* ]]
-	[[ $output == *'--socket -'* ]]
+	[[ $output == *'/tmp/disk.sock'* ]]
 }
 
 @test "the_command_gets_the_socket_and_gives_the_status" {
@@ -138,6 +138,16 @@ ask_and_leave() {
 	gone 9
 	[ "$(cat said)" = told ]
 	[ ! -e x.sock ]
+}
+
+@test "sigterm_reaches_what_the_command_has_started" {
+	"$VUCTL" serve disk.img --socket x.sock -q \
+		--run 'sleep 600 & echo $! >started; : >ready; wait' </dev/null &
+	pid=$!
+	within 30 test -e ready
+	kill -TERM "$pid"
+	gone 143
+	! kill -0 "$(cat started)" 2>/dev/null
 }
 
 @test "once_ends_with_the_first_front_end" {
