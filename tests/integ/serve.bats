@@ -147,7 +147,9 @@ ask_and_leave() {
 	within 30 test -e ready
 	kill -TERM "$pid"
 	gone 143
-	! kill -0 "$(cat started)" 2>/dev/null
+	pid=$(cat started)
+	within 30 ended
+	pid=
 }
 
 @test "once_ends_with_the_first_front_end" {
