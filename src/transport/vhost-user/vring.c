@@ -69,9 +69,9 @@ static void err_drop(struct vu_ring *r)
 }
 
 /*
- * Only an eventfd is accepted: writing to it never blocks once O_NONBLOCK is
- * set, while a file the peer made up (FUSE, NFS) could block a worker.
- * Anonymous inodes have no file type.
+ * Only an eventfd is accepted: whether writing would block can be asked (see
+ * bell_ring()), while a file the peer made up (FUSE, NFS) could block a worker
+ * all the same. Anonymous inodes have no file type.
  */
 static int bell_check(int fd, struct err *e)
 {
