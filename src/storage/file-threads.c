@@ -8,6 +8,12 @@
 /* Calls in a row before the worker gets to look at its other work. */
 #define INLINE_CALLS 8
 
+/*
+ * From so many bytes on a copy is worth more than handing it to another thread
+ * and back: several of them go on side by side.
+ */
+#define INLINE_BYTES (64u << 10)
+
 /* ---- threads ---- */
 
 static void pool_run(struct tpool_job *job)
@@ -45,6 +51,15 @@ const struct file_engine file_engine_threads = {
 
 /* ---- on the spot ---- */
 
+static size_t file_call_bytes(const struct file_call *c)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < c->niov; i++)
+		n += c->iov[i].iov_len;
+	return n;
+}
+
 static void inline_resume(struct worker_post *post)
 {
 	struct file_req *q = container_of(post, struct file_req, post);
@@ -61,6 +76,10 @@ static void inline_start(struct file_req *q)
 {
 	int res;
 
+	if (q->call.kind <= FILE_WRITE && file_call_bytes(&q->call) >= INLINE_BYTES) {
+		file_start_on_pool(q);
+		return;
+	}
 	for (int i = 0; i < INLINE_CALLS; i++) {
 		res = file_call(q);
 		if (!file_step(q, &res)) {
@@ -75,4 +94,5 @@ static void inline_start(struct file_req *q)
 const struct file_engine file_engine_inline = {
 	.name = "inline",
 	.start = inline_start,
+	.chan_open = threads_chan_open,
 };
