@@ -28,6 +28,7 @@ enum {
 	O_PACKED,
 	O_NO_PACKED,
 	O_MODE,
+	O_COALESCE,
 	O_WORKERS,
 	O_CPUS,
 	O_SOCKET_MODE,
@@ -62,6 +63,8 @@ const struct opt_desc serve_opts_table[] = {
 	{ O_PACKED, "packed", 0, NULL, "offer packed rings (not on a host)" },
 	{ O_NO_PACKED, "no-packed", 0, NULL, "offer split rings only" },
 	{ O_MODE, "mode", 0, MODE_WORDS, "how to wait for requests (default: event)" },
+	{ O_COALESCE, "coalesce", 0, "US",
+	  "microseconds a request may wait for more (default: 1000; 0: none)" },
 	{ O_WORKERS, "workers", 0, "N", "data threads (default: one per queue or processor)" },
 	{ O_CPUS, "cpus", 0, "LIST", "processors for them, as 0,2-5" },
 	{ O_SOCKET_MODE, "socket-mode", 0, "MODE",
@@ -199,6 +202,10 @@ static int set_number(struct serve_opts *o, int id, const char *value, struct er
 		ret = opts_number("--queue-size", value, 2, VIRTQ_MAX_SIZE, &n, e);
 		o->queue_size = (uint32_t)n;
 		return ret;
+	case O_COALESCE:
+		ret = opts_number("--coalesce", value, 0, 10000, &n, e);
+		o->coalesce_us = (uint32_t)n;
+		return ret;
 	default:
 		ret = opts_number("--workers", value, 1, VHOST_USER_MAX_VRINGS, &n, e);
 		o->workers = (unsigned int)n;
@@ -307,6 +314,7 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	case O_FD:
 	case O_QUEUES:
 	case O_QUEUE_SIZE:
+	case O_COALESCE:
 	case O_WORKERS:
 		return set_number(o, id, value, e);
 	case O_CACHE:
@@ -392,6 +400,7 @@ int serve_parse(struct serve_opts *o, int argc, char **argv, struct err *e)
 	memset(o, 0, sizeof(*o));
 	o->fd = -1;
 	o->queues = SERVE_QUEUES;
+	o->coalesce_us = SERVE_COALESCE_US;
 	o->queue_size = SERVE_QUEUE_SIZE;
 	o->aio = "auto";
 	o->socket_group = (gid_t)-1;

@@ -19,6 +19,7 @@
 #define SERVE_FILTERS_MAX 8
 #define SERVE_QUEUES      16
 #define SERVE_QUEUE_SIZE  256
+#define SERVE_COALESCE_US 1000
 
 /* What was asked for. Strings are those of argv. */
 struct serve_opts {
@@ -35,6 +36,7 @@ struct serve_opts {
 	unsigned int queues;
 	uint32_t queue_size;
 	enum worker_mode mode;
+	uint32_t coalesce_us;
 	unsigned int workers; /* 0: as many as make sense */
 	int cpus[SERVE_CPUS_MAX];
 	unsigned int ncpus;

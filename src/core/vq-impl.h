@@ -73,7 +73,33 @@ struct packed_ring {
 	bool first_held;
 	uint16_t first_pos, first_flags;
 	uint16_t moved;  /* ring entries since the last decision to notify */
+	uint16_t step;   /* ring entries of the chain taken last */
 	uint32_t in_use; /* ring entries of chains taken and not given back */
+};
+
+/**
+ * struct vq_moderate - how many requests to sleep for; see vq-moderate.c
+ * @goal:	wake up for so many; 1: for each
+ * @due:	take what there is, be it fewer than @goal
+ * @fired:	the timer ended the sleep
+ * @plain:	this round waits for nothing, to measure @burst
+ * @good, @bad: rounds in a row that speak for more, for less
+ * @ceiling:	the driver was seen to stop at so many ...
+ * @forget:	... which is believed for so many rounds yet
+ * @rest:	good rounds needed for a first goal
+ * @rounds:	with a goal
+ * @burst:	what a plain round finds on average, in sixteenths
+ * @gap_ns:	time between two requests, on average
+ * @wait_max:	ns a request may wait for company; 0: none ever does
+ * @since, @seen: clock and requests taken at the last sleep
+ */
+struct vq_moderate {
+	uint16_t goal;
+	bool due, fired, plain;
+	uint16_t good, bad, ceiling, forget, rest;
+	uint32_t rounds, burst, gap_ns, wait_max;
+	uint64_t since, seen;
+	struct worker_timer timer;
 };
 
 struct vu_queue {
@@ -85,6 +111,7 @@ struct vu_queue {
 	bool starved;  /* no room for a large chain: until one comes back */
 	bool again;    /* the model wants another kick */
 	bool declined; /* there are chains, but the model did not want any */
+	bool asked;    /* ... nor after kicks were asked for */
 	bool dirty;    /* used entries to publish */
 	bool worked;   /* poll found something: it will be called again */
 	bool owed;     /* a notification is wanted and not sent yet */
@@ -110,6 +137,7 @@ struct vu_queue {
 	struct xport_call *call;
 	struct vq_stats *stats;
 	void *priv; /* the model's */
+	struct vq_moderate mod;
 
 	/* cold */
 	struct vq_env env;
@@ -149,6 +177,16 @@ void vq_unpin(struct vu_queue *q, struct vq_use *use);
 
 /* The driver broke the rules: report once, stand still until reset. Always returns false. */
 bool vq_break(struct vu_queue *q, const char *why);
+
+/* Look at the ring again, whatever was thought of it. */
+void vq_wake(struct vu_queue *q);
+
+/* ---- vq-moderate.c: how many requests to sleep for ---- */
+
+void moderate_init(struct vu_queue *q);
+/* About to arm: set the goal and its timer. */
+void moderate_sleep(struct vu_queue *q);
+void moderate_stop(struct vu_queue *q);
 
 /* ---- vq-chain.c: building one chain ---- */
 
@@ -232,6 +270,13 @@ int packed_init(struct vu_queue *q, struct err *e);
 /* Is there a chain to take? May break the queue (then false). */
 bool split_pending(struct vu_queue *q);
 bool packed_pending(struct vu_queue *q);
+/* How many chains are there to take? Packed: none, some (1), or as many as the goal. */
+uint32_t split_waiting(struct vu_queue *q);
+uint32_t packed_waiting(struct vu_queue *q);
+static inline uint32_t ring_waiting(struct vu_queue *q)
+{
+	return q->packed ? packed_waiting(q) : split_waiting(q);
+}
 /* Parse up to VQ_LOOKAHEAD chains into the ready FIFO. */
 void split_fetch(struct vu_queue *q);
 void packed_fetch(struct vu_queue *q);
@@ -243,9 +288,9 @@ void packed_push(struct vu_queue *q, struct vq_slot *s, uint32_t written);
 /* Publish. Returns whether the driver wants to be notified. */
 bool split_flush(struct vu_queue *q);
 bool packed_flush(struct vu_queue *q);
-/* Ask for kicks; afterwards a look at pending is ordered behind it. */
-void split_arm(struct vu_queue *q);
-void packed_arm(struct vu_queue *q);
+/* Ask for a kick when @n chains are there; afterwards a look at pending is ordered behind it. */
+void split_arm(struct vu_queue *q, uint32_t n);
+void packed_arm(struct vu_queue *q, uint32_t n);
 void split_disarm(struct vu_queue *q);
 void packed_disarm(struct vu_queue *q);
 void split_base(const struct vu_queue *q, struct vq_base *b);

@@ -78,6 +78,39 @@ bool packed_pending(struct vu_queue *q)
 	return true;
 }
 
+static inline uint16_t packed_next(const struct vu_queue *q, uint16_t pos, uint32_t by, bool *wrap)
+{
+	uint32_t to = pos + by;
+
+	if (to >= q->size) {
+		to -= q->size;
+		*wrap = !*wrap;
+	}
+	return (uint16_t)to;
+}
+
+/*
+ * Ring entries of @n chains, if they are like the last one; never more than the
+ * ring has left. One chain may be a single entry: it must not be missed.
+ */
+static uint32_t packed_span(const struct vu_queue *q, uint32_t n)
+{
+	if (n <= 1)
+		return 1;
+	return MAX(MIN(n * MAX(q->p.step, 1u), q->size - q->p.in_use), 1u);
+}
+
+uint32_t packed_waiting(struct vu_queue *q)
+{
+	bool wrap = q->p.avail_wrap;
+	uint16_t last;
+
+	if (!packed_pending(q))
+		return 0;
+	last = packed_next(q, q->p.avail_pos, packed_span(q, q->mod.goal) - 1, &wrap);
+	return packed_is_avail(guest_poll16(&q->p.desc[last].w7), wrap) ? q->mod.goal : 1;
+}
+
 static enum chain_res packed_indirect(struct vu_queue *q, struct chain_build *b, uint64_t addr,
 				      uint32_t len)
 {
@@ -97,17 +130,6 @@ static enum chain_res packed_indirect(struct vu_queue *q, struct chain_build *b,
 				flags & VIRTQ_DESC_F_WRITE);
 	}
 	return res;
-}
-
-static inline uint16_t packed_next(const struct vu_queue *q, uint16_t pos, uint32_t by, bool *wrap)
-{
-	uint32_t to = pos + by;
-
-	if (to >= q->size) {
-		to -= q->size;
-		*wrap = !*wrap;
-	}
-	return (uint16_t)to;
 }
 
 /* @n gets the ring entries the chain takes, @id its buffer id. */
@@ -168,6 +190,7 @@ static enum chain_res packed_chain(struct vu_queue *q)
 		if (likely(res == CHAIN_OK)) {
 			r->head_valid = false;
 			r->in_use += n;
+			r->step = (uint16_t)n;
 			r->avail_pos = packed_next(q, r->avail_pos, n, &r->avail_wrap);
 			__builtin_prefetch(&r->desc[r->avail_pos + 4]);
 			return CHAIN_OK;
@@ -256,13 +279,15 @@ bool packed_flush(struct vu_queue *q)
 	}
 }
 
-void packed_arm(struct vu_queue *q)
+void packed_arm(struct vu_queue *q, uint32_t n)
 {
 	struct packed_ring *r = &q->p;
+	bool wrap = r->avail_wrap;
+	uint16_t at = packed_next(q, r->avail_pos, packed_span(q, n) - 1, &wrap);
 
 	if (q->event_idx && !q->declined) /* both halves in one store: never a torn event */
-		guest_wr32(r->device_event, (uint32_t)PVIRTQ_EVENT_DESC << 16 |
-						    (uint32_t)r->avail_wrap << 15 | r->avail_pos);
+		guest_wr32(r->device_event,
+			   (uint32_t)PVIRTQ_EVENT_DESC << 16 | (uint32_t)wrap << 15 | at);
 	else
 		guest_wr32(r->device_event, (uint32_t)PVIRTQ_EVENT_ENABLE << 16);
 	/* Partner: the driver's full barrier between setting flags and reading this. */

@@ -87,6 +87,18 @@ bool split_pending(struct vu_queue *q)
 	return true;
 }
 
+uint32_t split_waiting(struct vu_queue *q)
+{
+	struct split_ring *r = &q->s;
+	uint16_t idx = guest_poll16(r->avail_idx), n = (uint16_t)(idx - r->last_avail);
+
+	if (unlikely(n > q->size)) {
+		vq_break(q, "available index moved by more than the ring's size");
+		return 0;
+	}
+	return n;
+}
+
 static enum chain_res split_indirect(struct vu_queue *q, struct chain_build *b, uint64_t addr,
 				     uint32_t len)
 {
@@ -246,12 +258,13 @@ bool split_flush(struct vu_queue *q)
 	return !(guest_poll16(r->avail_flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
 }
 
-void split_arm(struct vu_queue *q)
+void split_arm(struct vu_queue *q, uint32_t n)
 {
 	/* What the model declined has been kicked for; the next kick is for what comes after. */
+	uint16_t at = q->declined ? guest_poll16(q->s.avail_idx) : q->s.last_avail;
+
 	if (q->event_idx)
-		guest_wr16(q->s.avail_event,
-			   q->declined ? guest_poll16(q->s.avail_idx) : q->s.last_avail);
+		guest_wr16(q->s.avail_event, (uint16_t)(at + n - 1));
 	else
 		guest_wr16(q->s.used_flags, 0);
 	/* Partner: the driver's full barrier between moving avail idx and reading these. */

@@ -257,6 +257,7 @@ struct vu_queue *vq_new(const struct vq_env *env, const struct vq_cfg *cfg, stru
 	q->poll_timer.fn = vq_poll_tick;
 	q->retry_timer.fn = vq_retry;
 	q->finish.fn = vq_finish;
+	moderate_init(q);
 	if (vq_alloc(q, req_size) < 0) {
 		err_sys(e, -ENOMEM, "out-of-memory", "queue %u of %u entries", env->index, q->size);
 		vq_release(q);
@@ -290,11 +291,17 @@ static void vq_pay(struct vu_queue *q)
 		q->call->notify(q->call);
 }
 
+/* Something to take, and enough of it to be worth the while. */
+static inline bool ring_ripe(struct vu_queue *q)
+{
+	return q->mod.due ? ring_pending(q) : ring_waiting(q) >= q->mod.goal;
+}
+
 static bool vq_has_work(struct vu_queue *q)
 {
 	if (!can_hand(q) || q->declined)
 		return false;
-	return q->again || q->ready_at < q->ready_n || (can_fetch(q) && ring_pending(q));
+	return q->again || q->ready_at < q->ready_n || (can_fetch(q) && ring_ripe(q));
 }
 
 static bool vq_poll(struct worker_poller *p)
@@ -312,7 +319,9 @@ static bool vq_poll(struct worker_poller *p)
 	q->budget = VQ_BUDGET;
 	q->env.model->queue_kick(q->env.priv, q);
 	/* There was something and the model did not want it: until a kick or vu_queue_again(). */
-	if (q->popped == before && !q->again && can_fetch(q))
+	if (q->popped != before)
+		q->asked = false;
+	else if (!q->again && can_fetch(q))
 		q->declined = true;
 	return true;
 }
@@ -320,21 +329,34 @@ static bool vq_poll(struct worker_poller *p)
 static bool vq_arm(struct worker_poller *p)
 {
 	struct vu_queue *q = container_of(p, struct vu_queue, poller);
+	uint32_t n;
 
 	if (!can_fetch(q))
 		return false;
+	if (vq_has_work(q))
+		return true;
+	moderate_sleep(q);
+	n = q->mod.due || q->declined ? 1 : q->mod.goal;
 	if (q->packed)
-		packed_arm(q);
+		packed_arm(q, n);
 	else
-		split_arm(q);
-	return !q->declined && (q->again || q->ready_at < q->ready_n || ring_pending(q));
+		split_arm(q, n);
+	/*
+	 * What came between the model's refusal and the arming has no kick: ask
+	 * once more. Kicks stay on meanwhile, so that this ends.
+	 */
+	if (q->declined && !q->asked) {
+		q->asked = true;
+		q->declined = false;
+	}
+	return vq_has_work(q);
 }
 
 static void vq_disarm(struct worker_poller *p)
 {
 	struct vu_queue *q = container_of(p, struct vu_queue, poller);
 
-	if (!can_fetch(q))
+	if (!can_fetch(q) || q->asked)
 		return;
 	if (q->packed)
 		packed_disarm(q);
@@ -382,7 +404,7 @@ static void vq_kicked(struct worker_fd *f, uint32_t events)
 
 	(void)events;
 	STAT_ADD(q, kicks, 1);
-	q->declined = false;
+	q->declined = q->asked = false;
 	worker_kick(q->env.worker, &q->poller);
 }
 
@@ -390,14 +412,14 @@ static void vq_poll_tick(struct worker_timer *t)
 {
 	struct vu_queue *q = container_of(t, struct vu_queue, poll_timer);
 
-	q->declined = false;
-	worker_kick(q->env.worker, &q->poller);
+	vq_wake(q);
 	worker_timer_set(q->env.worker, &q->poll_timer, POLL_INTERVAL_NS);
 }
 
-static void vq_wake(struct vu_queue *q)
+void vq_wake(struct vu_queue *q)
 {
-	q->declined = false;
+	q->declined = q->asked = false;
+	q->mod.due = true;
 	if (q->on_worker)
 		worker_kick(q->env.worker, &q->poller);
 }
@@ -428,6 +450,7 @@ static void kick_attach(struct vu_queue *q)
 static void kick_detach(struct vu_queue *q)
 {
 	worker_timer_cancel(q->env.worker, &q->retry_timer);
+	moderate_stop(q);
 	if (q->kick.fd >= 0)
 		worker_del_fd(q->env.worker, &q->kick);
 	else
@@ -478,6 +501,8 @@ void vq_remap(struct vu_queue *q, struct gmem *map)
 	if (q->done)
 		return;
 	vq_unready(q);
+	/* Parked for another reason now: what waited for our own memory may not end it. */
+	worker_timer_cancel(q->env.worker, &q->retry_timer);
 	q->parked = true;
 	if (!map || vq_use_switch(q, gmem_get(map)) < 0)
 		return;

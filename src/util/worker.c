@@ -495,6 +495,11 @@ bool worker_is_current(const struct worker *w)
 	return pthread_equal(w->thread, pthread_self());
 }
 
+uint32_t worker_batch_ns(const struct worker *w)
+{
+	return w->cfg.mode == WORKER_EVENT ? w->cfg.batch_ns : 0;
+}
+
 bool worker_has_uring(const struct worker *w)
 {
 	return w->be->sqe != NULL;

@@ -30,6 +30,7 @@ enum worker_mode {
  * @mode:	wait mode
  * @cpu:	pin to this CPU, or -1
  * @spin_max_ns: upper bound of the adaptive spin (0: 50 us)
+ * @batch_ns:	event mode: how long what is there may wait for more (0: not at all)
  * @no_uring:	do not use io_uring even if this build and kernel could
  */
 struct worker_cfg {
@@ -37,6 +38,7 @@ struct worker_cfg {
 	enum worker_mode mode;
 	int cpu;
 	uint32_t spin_max_ns;
+	uint32_t batch_ns;
 	bool no_uring;
 };
 
@@ -141,6 +143,9 @@ void worker_del_fd(struct worker *w, struct worker_fd *src);
 
 void worker_timer_set(struct worker *w, struct worker_timer *t, uint64_t delay_ns);
 void worker_timer_cancel(struct worker *w, struct worker_timer *t);
+
+/* How long work may wait for more of it before this worker is woken; 0: not at all. */
+uint32_t worker_batch_ns(const struct worker *w);
 
 /* Does this worker have an io_uring? */
 bool worker_has_uring(const struct worker *w);

@@ -13,6 +13,7 @@ struct worker {
 	struct worker_fd *fds[16];
 	struct worker_timer *timer;
 	unsigned int registered;
+	uint32_t batch_ns;
 };
 
 struct worker *fake_worker_new(void)
@@ -31,6 +32,16 @@ void fake_worker_free(struct worker *w)
 unsigned int fake_registered(const struct worker *w)
 {
 	return w->registered;
+}
+
+void fake_set_batch(struct worker *w, uint32_t ns)
+{
+	w->batch_ns = ns;
+}
+
+uint32_t worker_batch_ns(const struct worker *w)
+{
+	return w->batch_ns;
 }
 
 void worker_post(struct worker *w, struct worker_post *p)

@@ -17,6 +17,8 @@ void fake_ring(struct worker *w, int fd);
 
 struct worker *fake_worker_new(void);
 void fake_worker_free(struct worker *w);
+/* What worker_batch_ns() says; 0 at first. */
+void fake_set_batch(struct worker *w, uint32_t ns);
 /* Number of pollers and descriptors registered. */
 unsigned int fake_registered(const struct worker *w);
 

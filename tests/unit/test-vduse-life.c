@@ -103,6 +103,57 @@ static void stop_waits_for_inflight(void **state)
 	assert_nothing_left(w);
 }
 
+/*
+ * The driver's reset waits for a request, and so does the stop. Both end at once,
+ * the stop first; what the reset has to tidy up after it is none of the stop's.
+ */
+static void stop_during_a_reset(struct world *w, enum transport_stop how)
+{
+	struct vdu_dev_request reset = { .type = VDU_SET_STATUS, .s.status = 0 };
+	struct vdu_dev_request next = { .type = VDU_SET_STATUS,
+					.s.status = VIRTIO_STATUS_ACKNOWLEDGE };
+	unsigned int first, second;
+
+	w->f->remove = NULL; /* the driver has gone: that is its reset */
+	fake_map(w->f, WORLD_DATA, WORLD_DATA_LEN, VDU_ACCESS_RW);
+	world_start(w, true);
+	atomic_store(&w->hold, true);
+	fake_offer(w->f, 0, WORLD_DATA, 16);
+	assert_true(world_eventually(w, &w->held, 1));
+	first = fake_send(w->f, &reset);
+	second = fake_send(w->f, &next);
+	world_turns(w, 20);
+	world_stop(w, how, false);
+	world_turns(w, 50);
+	assert_int_equal(w->stopped, 0);
+	assert_int_equal(fake_count(w->f, FAKE_DEL), how != TRANSPORT_STOP_LEAVE);
+	assert_int_equal(fake_find(w->f, FAKE_REPLY, first, 0), -1);
+	world_release(w);
+	assert_true(world_until(w, &w->stopped));
+	assert_int_equal(w->stop_res, 0);
+	assert_int_equal(fake_used(w->f, 0), 1);
+	assert_true(fake_find(w->f, FAKE_REPLY, first, 0) >= 0);
+	/* What waited behind the reset would begin something: nothing begins any more. */
+	assert_int_equal(fake_find(w->f, FAKE_REPLY, second, 0), -1);
+}
+
+static void stop_during_a_reset_comes_to_its_end(void **state)
+{
+	struct world *w = world(state);
+
+	stop_during_a_reset(w, TRANSPORT_STOP_FORCE);
+	assert_nothing_left(w);
+}
+
+static void leave_during_a_reset_comes_to_its_end(void **state)
+{
+	struct world *w = world(state);
+
+	stop_during_a_reset(w, TRANSPORT_STOP_LEAVE);
+	assert_true(w->f->exists && w->f->attached);
+	assert_false(w->f->is_open);
+}
+
 static void second_stop_is_told_that_there_is_one(void **state)
 {
 	struct world *w = world(state);
@@ -297,6 +348,8 @@ int main(void)
 		T(start_makes_attaches_and_reports),
 		T(stop_detaches_closes_destroys_in_this_order),
 		T(stop_waits_for_inflight),
+		T(stop_during_a_reset_comes_to_its_end),
+		T(leave_during_a_reset_comes_to_its_end),
 		T(second_stop_is_told_that_there_is_one),
 		T(leave_closes_and_nothing_else),
 		T(leave_keeps_unread_messages_for_the_successor),

@@ -275,6 +275,34 @@ static void broken_backchannel_costs_only_itself(void **state)
 	UNTIL(w, fe_used_idx(w, 0) == 1);
 }
 
+static void other_sockets_are_no_backchannel(void **state)
+{
+	static const int types[] = { SOCK_DGRAM, SOCK_SEQPACKET };
+	struct world *w = *state;
+	int chan, sv[2];
+
+	fe_start_all(w);
+	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++) {
+		uint64_t v = 0;
+
+		assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, sv), 0);
+		fe_send(w->sock, VHOST_USER_SET_BACKEND_REQ_FD, ACK, NULL, 0, &sv[1], 1);
+		fe_reply(w, VHOST_USER_SET_BACKEND_REQ_FD, &v, 8);
+		assert_int_equal(v, 1);
+		vu_dev_config_changed(w->dev);
+		world_turn_for(w, SECOND / 100);
+		assert_false(fe_readable(sv[0]));
+		close(sv[0]);
+		close(sv[1]);
+	}
+	chan = open_backchan(w);
+	vu_dev_config_changed(w->dev);
+	expect_config_change(w, chan);
+	close(chan);
+	fe_sync(w);
+	assert_int_equal(w->disconnected, 0);
+}
+
 static void reset_device_keeps_memory_and_protocol_features(void **state)
 {
 	struct world *w = *state;
@@ -526,6 +554,7 @@ int main(void)
 		LIVE(config_change_is_told_once_at_a_time_and_never_waited_for),
 		LIVE(config_change_of_a_suspended_device_is_told_at_the_start),
 		LIVE(broken_backchannel_costs_only_itself),
+		LIVE(other_sockets_are_no_backchannel),
 		LIVE(reset_device_keeps_memory_and_protocol_features),
 		LIVE(bad_message_ends_the_session_and_the_next_is_served),
 		LIVE(whole_conversation_byte_by_byte),

@@ -27,14 +27,29 @@ void m_answer(struct model_state *m, struct vu_chain *c)
 	vu_queue_push(c, in);
 }
 
+uint32_t f_batch_ns;
+
+bool f_expire(struct fix *f, struct worker_timer *t)
+{
+	if (!t->armed)
+		return false;
+	worker_timer_cancel(f->w, t);
+	t->fn(t);
+	fake_settle(f->w);
+	return true;
+}
+
 static void m_kick(void *dev, struct vu_queue *q)
 {
 	struct model_state *m = dev;
 	struct vu_chain *c;
 
 	m->kicks++;
-	if (m->decline)
+	if (m->decline) {
+		if (m->on_decline)
+			m->on_decline(container_of(m, struct fix, m));
 		return;
+	}
 	while ((c = vu_queue_pop(q))) {
 		if (m->hold)
 			m->held[m->n++] = c;
@@ -153,6 +168,7 @@ struct fix *f_new(uint64_t features, uint32_t size, struct vq_base base)
 	assert_ptr_not_equal(f->mem, MAP_FAILED);
 	f->map = map_mem(f);
 	f->w = fake_worker_new();
+	fake_set_batch(f->w, f_batch_ns);
 	assert_int_equal(gmem_guard_install(), 0);
 	f_ring(f, base);
 	f->q = f_queue(f, base, &e);

@@ -24,9 +24,12 @@
 #define DATA     0xc00000ull /* where buffers lie, from MEM_BUS; the rings are before it */
 #define HELD_MAX 2048
 
+struct fix;
+
 /* A model that either answers at once or holds what it pops. */
 struct model_state {
 	bool hold, decline;
+	void (*on_decline)(struct fix *f); /* called while it declines */
 	struct vu_chain *held[HELD_MAX];
 	unsigned int n, kicks, stops, stopped;
 	uint8_t echo[64];
@@ -51,6 +54,11 @@ struct fix {
 	unsigned int calls, released, stopped;
 	const char *broken;
 };
+
+/* How long chains of the next queues may wait for company; 0 but for tests of that. */
+extern uint32_t f_batch_ns;
+/* The time of @t has come. False when nobody has set it. */
+bool f_expire(struct fix *f, struct worker_timer *t);
 
 /* A running queue of @size entries; everything about it is in the fixture. */
 struct fix *f_new(uint64_t features, uint32_t size, struct vq_base base);
