@@ -120,7 +120,8 @@ int conf_dev_start(struct conf_dev *d, const struct conf_dev_args *a, struct err
 	for (unsigned int i = 0; i < MIN(MAX(a->workers, 1u), CONF_MAX_WORKERS); i++) {
 		struct worker_cfg wc = { .mode = a->mode,
 					 .cpu = i ? -1 : a->cpu,
-					 .no_uring = a->no_uring };
+					 .no_uring = a->no_uring,
+					 .batch_ns = 1000000 /* as vuctl serve */ };
 
 		snprintf(wc.name, sizeof(wc.name), "conf-%u", i);
 		d->workers[i] = worker_new(&wc);
