@@ -48,6 +48,9 @@ enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_XEN_MMAP = 17,
 	VHOST_USER_PROTOCOL_F_SHARED_OBJECT = 18,
 	VHOST_USER_PROTOCOL_F_DEVICE_STATE = 19,
+	VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT = 20,
+	VHOST_USER_PROTOCOL_F_GPA_ADDRESSES = 21,
+	VHOST_USER_PROTOCOL_F_SHMEM = 22,
 };
 
 /* "Front-end message types". */
@@ -77,18 +80,43 @@ enum vhost_user_request {
 	VHOST_USER_SET_VRING_ENDIAN = 23,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
+	VHOST_USER_CREATE_CRYPTO_SESSION = 26,
+	VHOST_USER_CLOSE_CRYPTO_SESSION = 27,
+	VHOST_USER_POSTCOPY_ADVISE = 28,
+	VHOST_USER_POSTCOPY_LISTEN = 29,
+	VHOST_USER_POSTCOPY_END = 30,
+	VHOST_USER_GET_INFLIGHT_FD = 31,
+	VHOST_USER_SET_INFLIGHT_FD = 32,
+	VHOST_USER_GPU_SET_SOCKET = 33,
 	VHOST_USER_RESET_DEVICE = 34,
+	VHOST_USER_VRING_KICK = 35,
 	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
 	VHOST_USER_ADD_MEM_REG = 37,
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_GET_SHARED_OBJECT = 41,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
+	VHOST_USER_GET_SHMEM_CONFIG = 44,
 	VHOST_USER_REQUEST_MAX = 46,
 };
 
 /* "Back-end message types". */
 enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_IOTLB_MSG = 1,
 	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+	VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG = 3,
+	VHOST_USER_BACKEND_VRING_CALL = 4,
+	VHOST_USER_BACKEND_VRING_ERR = 5,
+	VHOST_USER_BACKEND_SHARED_OBJECT_ADD = 6,
+	VHOST_USER_BACKEND_SHARED_OBJECT_REMOVE = 7,
+	VHOST_USER_BACKEND_SHARED_OBJECT_LOOKUP = 8,
+	VHOST_USER_BACKEND_SHMEM_MAP = 9,
+	VHOST_USER_BACKEND_SHMEM_UNMAP = 10,
+	/* crosvm's own; only its front-end understands them */
+	VHOST_USER_BACKEND_CROSVM_GPU_MAP = 1006,
+	VHOST_USER_BACKEND_CROSVM_EXTERNAL_MAP = 1007,
 };
 
 struct vhost_user_hdr {
@@ -143,6 +171,73 @@ struct vhost_user_config {
 };
 static_assert(sizeof(struct vhost_user_config) == 268, "Virtio device config space");
 #define VHOST_USER_CONFIG_HDR_SIZE 12
+
+/* "Log description", for SET_LOG_BASE. */
+struct vhost_user_log {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+};
+static_assert(sizeof(struct vhost_user_log) == 16, "Log description");
+
+/* "Inflight description". */
+struct vhost_user_inflight {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t num_queues;
+	uint16_t queue_size;
+	uint32_t pad; /* not on the wire: VHOST_USER_INFLIGHT_SIZE bytes are */
+};
+#define VHOST_USER_INFLIGHT_SIZE 20
+
+/* "An IOTLB message". */
+struct vhost_user_iotlb {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t uaddr;
+	uint8_t perm; /* 1 read, 2 write, 3 both */
+	uint8_t type; /* VHOST_USER_IOTLB_* */
+	uint8_t pad[6];
+};
+static_assert(sizeof(struct vhost_user_iotlb) == 32, "An IOTLB message");
+enum {
+	VHOST_USER_IOTLB_MISS = 1,
+	VHOST_USER_IOTLB_UPDATE = 2,
+	VHOST_USER_IOTLB_INVALIDATE = 3,
+	VHOST_USER_IOTLB_ACCESS_FAIL = 4,
+};
+
+/* "Device state transfer parameters". */
+struct vhost_user_transfer {
+	uint32_t direction; /* 0 save, 1 load */
+	uint32_t phase;     /* 0: stopped */
+};
+static_assert(sizeof(struct vhost_user_transfer) == 8, "Device state transfer parameters");
+#define VHOST_USER_STATE_ERROR_MASK 0xffu     /* of the answer */
+#define VHOST_USER_STATE_NOFD       (1u << 8) /* the descriptor sent is the one used */
+
+struct vhost_user_uuid {
+	uint8_t bytes[16];
+};
+
+/* "VIRTIO Shared Memory Region configuration". */
+#define VHOST_USER_SHMEM_MAX 256
+struct vhost_user_shmem_config {
+	uint32_t nregions;
+	uint32_t pad;
+	uint64_t sizes[VHOST_USER_SHMEM_MAX];
+};
+static_assert(sizeof(struct vhost_user_shmem_config) == 2056, "Shared Memory Region configuration");
+
+/* "MMAP request". */
+struct vhost_user_mmap {
+	uint8_t shmid;
+	uint8_t pad[7];
+	uint64_t fd_offset;
+	uint64_t shm_offset;
+	uint64_t len;
+	uint64_t flags; /* bit 0: writable */
+};
+static_assert(sizeof(struct vhost_user_mmap) == 40, "MMAP request");
 
 union vhost_user_payload {
 	uint64_t u64;
