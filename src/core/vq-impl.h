@@ -135,6 +135,7 @@ struct vu_queue {
 	uint16_t *free;
 	uint16_t ready[VQ_LOOKAHEAD];
 	struct xport_call *call;
+	struct worker_bell *bell; /* NULL: call->notify() */
 	struct vq_stats *stats;
 	void *priv; /* the model's */
 	struct vq_moderate mod;

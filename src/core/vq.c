@@ -287,7 +287,8 @@ static void vq_pay(struct vu_queue *q)
 {
 	q->owed = false;
 	STAT_ADD(q, notified, 1);
-	if (q->call)
+	if (q->call &&
+	    (q->call->bell < 0 || !worker_bell_ring(q->env.worker, q->bell, q->call->bell)))
 		q->call->notify(q->call);
 }
 
@@ -462,6 +463,7 @@ void vq_run(struct vu_queue *q)
 	gmem_guard_enter(&q->use->guard);
 	q->on_worker = true;
 	q->running = true;
+	q->bell = worker_bell_new(q->env.worker);
 	if (q->env.model->queue_start && q->env.model->queue_start(q->env.priv, q) < 0)
 		vq_break(q, "the device could not start the queue");
 	worker_add_poller(q->env.worker, &q->poller);
@@ -518,16 +520,25 @@ void vq_remap(struct vu_queue *q, struct gmem *map)
 	vq_wake(q);
 }
 
+/* The ring and the descriptors are not used any more. */
+static void vq_leave(struct vu_queue *q)
+{
+	vq_flush(&q->poller);
+	if (q->bell)
+		worker_bell_settle(q->env.worker);
+	worker_bell_drop(q->bell);
+	q->bell = NULL;
+	kick_detach(q);
+	worker_del_poller(q->env.worker, &q->poller);
+}
+
 /* On the worker, with nobody above us on the stack. */
 static void vq_finish(struct worker_post *p)
 {
 	struct vu_queue *q = container_of(p, struct vu_queue, finish);
 
-	if (!q->orphan) {
-		vq_flush(&q->poller);
-		kick_detach(q);
-		worker_del_poller(q->env.worker, &q->poller);
-	}
+	if (!q->orphan)
+		vq_leave(q);
 	if (q->env.model->queue_stopped)
 		q->env.model->queue_stopped(q->env.priv, q);
 	while (q->ready_at < q->ready_n) /* left over by a broken ring */
@@ -565,9 +576,7 @@ void vq_orphan(struct vu_queue *q)
 {
 	if (q->done || q->orphan)
 		return;
-	vq_flush(&q->poller);
-	kick_detach(q);
-	worker_del_poller(q->env.worker, &q->poller);
+	vq_leave(q);
 	q->orphan = true;
 }
 
@@ -576,6 +585,8 @@ struct xport_call *vq_set_call(struct vu_queue *q, struct xport_call *call)
 	struct xport_call *old = q->call;
 
 	q->call = call;
+	if (q->bell)
+		worker_bell_settle(q->env.worker);
 	return old;
 }
 

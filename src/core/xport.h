@@ -12,6 +12,8 @@
 /**
  * struct xport_call - how to notify the driver about one queue
  * @notify:	worker, or whichever thread last ran the queue; must not block
+ * @bell:	the eventfd that @notify writes, which the worker may then write with
+ *		other things instead; -1: there is none
  * @release:	control thread; no thread will use it any more: close and free
  *
  * Embedded in the transport's own struct. Handed over with the queue's
@@ -20,6 +22,7 @@
  */
 struct xport_call {
 	void (*notify)(struct xport_call *c);
+	int bell;
 	void (*release)(struct xport_call *c);
 };
 

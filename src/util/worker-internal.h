@@ -102,6 +102,8 @@ struct worker {
 	struct worker_poller *current; /* being called; NULL when it removed itself */
 	struct worker_timer *timers;   /* earliest first */
 	struct worker_node *nodes;
+	struct worker_bell *bells;
+	bool cqe_skip; /* io_uring: a request can succeed without a completion (5.17) */
 	struct worker_spin spin;
 	struct worker_stats stats;
 
@@ -115,6 +117,9 @@ static inline void stat_inc(uint64_t *s)
 {
 	__atomic_store_n(s, *s + 1, __ATOMIC_RELAXED);
 }
+
+/* When no completion can come any more. */
+void worker_bells_free(struct worker *w);
 
 /* Unlink and free; the back-end calls it when nothing points to the node any more. */
 void worker_node_free(struct worker_node *n);

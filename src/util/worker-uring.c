@@ -95,6 +95,9 @@ static int uring_setup(struct worker *w)
 		return ret;
 	}
 	w->be_priv = u;
+#ifdef IORING_FEAT_CQE_SKIP
+	w->cqe_skip = u->ring.features & IORING_FEAT_CQE_SKIP;
+#endif
 	return 0;
 }
 

@@ -403,6 +403,7 @@ static void *worker_main(void *arg)
 	while (!w->stopping)
 		worker_turn(w);
 	w->be->teardown(w);
+	worker_bells_free(w);
 	while (w->nodes)
 		worker_node_free(w->nodes);
 	return NULL;

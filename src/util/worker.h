@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct worker;
+struct worker_bell;
 struct io_uring_sqe;
 
 enum worker_mode {
@@ -156,6 +157,17 @@ bool worker_has_uring(const struct worker *w);
  * io_uring_sqe_set_data(). It is submitted at the end of the turn.
  */
 struct io_uring_sqe *worker_sqe(struct worker *w);
+
+/*
+ * A bell: an eventfd of somebody else's that is written with whatever the turn
+ * submits, without a system call of its own. NULL where the worker cannot.
+ */
+struct worker_bell *worker_bell_new(struct worker *w);
+/* False: not this time, write it yourself. @b may be NULL. Never waits for a full counter. */
+bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd);
+/* Before any descriptor given to worker_bell_ring() is closed. */
+void worker_bell_settle(struct worker *w);
+void worker_bell_drop(struct worker_bell *b); /* NULL is fine */
 
 /* Put @fd in the ring's registered-file table. Index >= 0, or -errno. */
 int worker_file_register(struct worker *w, int fd);

@@ -44,6 +44,30 @@ uint32_t worker_batch_ns(const struct worker *w)
 	return w->batch_ns;
 }
 
+struct worker_bell *worker_bell_new(struct worker *w)
+{
+	(void)w;
+	return NULL;
+}
+
+bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd)
+{
+	(void)w;
+	(void)b;
+	(void)fd;
+	return false;
+}
+
+void worker_bell_settle(struct worker *w)
+{
+	(void)w;
+}
+
+void worker_bell_drop(struct worker_bell *b)
+{
+	(void)b;
+}
+
 void worker_post(struct worker *w, struct worker_post *p)
 {
 	p->next = NULL;

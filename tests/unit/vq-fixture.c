@@ -161,7 +161,7 @@ struct fix *f_new(uint64_t features, uint32_t size, struct vq_base base)
 
 	f->features = features;
 	f->size = size;
-	f->call = (struct xport_call){ .notify = f_notify, .release = f_release };
+	f->call = (struct xport_call){ .notify = f_notify, .bell = -1, .release = f_release };
 	f->fd = memfd_create("test-vq", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(f->fd, MEM_SIZE), 0);
 	f->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);

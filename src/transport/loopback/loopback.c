@@ -187,9 +187,13 @@ static int start(struct loopback *lb, unsigned int qi, const struct loopback_que
 				close(cfg.kick_fd);
 			return err_sys(&lb->e, -ENOMEM, "out-of-memory", "queue %u", qi);
 		}
-		lc->c = (struct xport_call){ lb_call_notify, lb_call_release };
 		lc->fd = dup_fd(q->call_fd);
 		lc->fn = q->call;
+		lc->c = (struct xport_call){
+			.notify = lb_call_notify,
+			.bell = lc->fn ? -1 : lc->fd,
+			.release = lb_call_release,
+		};
 		lc->ctx = q->ctx;
 		cfg.call = &lc->c;
 	}

@@ -102,6 +102,7 @@ struct xport_call *vduse_call_new(struct vduse_chan *chan, struct loop *l, uint3
 	if (!c)
 		return NULL;
 	c->base.notify = call_notify;
+	c->base.bell = -1;
 	c->base.release = call_release;
 	c->chan = vduse_chan_get(chan);
 	c->loop = l;

@@ -332,7 +332,10 @@ int vu_set_vring_call(struct vu_session *s, const struct vu_msg *m, struct err *
 			close(fd);
 			return err_sys(e, -ENOMEM, "out-of-memory", "no call descriptor");
 		}
-		*call = (struct vu_call){ .x = { call_notify, call_release }, .fd = fd };
+		*call = (struct vu_call){
+			.x = { .notify = call_notify, .bell = fd, .release = call_release },
+			.fd = fd
+		};
 		c = &call->x;
 	}
 	if (!r->started) {
