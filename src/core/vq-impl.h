@@ -8,13 +8,14 @@
 #include "util/compiler.h"
 #include "vu/device.h"
 
-#define VQ_SMALL_IOV 8    /* segments that fit in the slot itself */
-#define VQ_CHAIN_MAX 1024 /* segments of one chain, at least; more if the ring is larger */
-#define VQ_BIG_MAX   64   /* chains with more than VQ_SMALL_IOV segments in hand at once */
-#define VQ_LOOKAHEAD 16   /* chains parsed in one go */
-#define VQ_OWE_MAX   4    /* turns a notification may wait for while there is more work */
-#define VQ_RETRY_NS  20000000
-#define VQ_BUDGET    64 /* chains handed out per turn, so that queues of a worker share it */
+#define VQ_SMALL_IOV    8    /* segments that fit in the slot itself */
+#define VQ_CHAIN_MAX    1024 /* segments of one chain, at least; more if the ring is larger */
+#define VQ_BIG_MAX      64   /* chains with more than VQ_SMALL_IOV segments in hand at once */
+#define VQ_LOOKAHEAD    16   /* chains parsed in one go */
+#define VQ_OWE_MAX      4    /* turns a notification may wait for while there is more work */
+#define VQ_RETRY_NS     20000000
+#define VQ_BUDGET       64 /* chains handed out per turn, so that queues of a worker share it ... */
+#define VQ_BUDGET_SHIFT 16 /* ... a chain counting once more for each 64 KiB */
 
 /*
  * A snapshot as used by one queue. In-flight chains are counted here, by the

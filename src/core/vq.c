@@ -647,8 +647,10 @@ static bool vq_refill(struct vu_queue *q)
 struct vu_chain *vu_queue_pop(struct vu_queue *q)
 {
 	struct vq_slot *s;
+	uint64_t cost;
 
-	if (unlikely(!can_hand(q)) || (q->ready_at == q->ready_n && !vq_refill(q)))
+	if (unlikely(!can_hand(q)) || q->budget == 0 ||
+	    (q->ready_at == q->ready_n && !vq_refill(q)))
 		return NULL;
 	s = vq_slot(q, q->ready[q->ready_at]);
 	if (use_poisoned(q->use) && slot_lost(s)) { /* parsed with it, or with a relative */
@@ -656,8 +658,9 @@ struct vu_chain *vu_queue_pop(struct vu_queue *q)
 		return NULL;
 	}
 	q->ready_at++;
-	if (q->budget)
-		q->budget--;
+	/* Large ones take longer: queues of a worker share time, not requests. */
+	cost = 1 + ((s->c.out_len + (uint64_t)s->c.in_len) >> VQ_BUDGET_SHIFT);
+	q->budget = (uint16_t)(q->budget - MIN(cost, (uint64_t)q->budget));
 	s->state = SLOT_LENT;
 	q->inflight++;
 	q->popped++;

@@ -300,7 +300,9 @@ static int prepare(struct fix *f, unsigned int qi, struct vq_base base)
 	};
 	struct err e = { 0 };
 
-	f->call[qi] = (struct call){ .c = { call_notify, call_release } };
+	f->call[qi] = (struct call){
+		.c = { .notify = call_notify, .bell = -1, .release = call_release }
+	};
 	return vdev_queue_prepare(f->d, qi, &cfg, &e);
 }
 
@@ -668,7 +670,9 @@ static void the_call_can_be_replaced_while_the_queue_runs(void **state)
 	(void)state;
 	add(f, 0, 1);
 	wait_back(f, 0, 1);
-	f->call2 = (struct call){ .c = { call_notify, call_release } };
+	f->call2 = (struct call){
+		.c = { .notify = call_notify, .bell = -1, .release = call_release }
+	};
 	vdev_queue_set_call(f->d, 0, &f->call2.c);
 	turn_until(f, &f->call[0].released);
 	rung = f->call[0].rung;

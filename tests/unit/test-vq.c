@@ -345,6 +345,29 @@ static void stop_waits_for_inflight_and_hands_the_rest_back(void **state)
 	}
 }
 
+static void large_chains_take_more_of_a_turn(void **state)
+{
+	const struct drv_seg s = { MEM_BUS + DATA, 1 << 20, 1 };
+
+	(void)state;
+	for (int packed = 0; packed < 2; packed++) {
+		struct fix *f = f_new(packed ? PACKED : 0, 64, VQ_BASE_INIT);
+
+		f->m.hold = true;
+		for (unsigned int i = 0; i < 32; i++)
+			assert_int_equal(drv_add(f->r, &s, 1, false, f), 0);
+		if (drv_publish(f->r))
+			fake_ring(f->w, KICK_FD);
+		fake_turn(f->w);
+		assert_in_range(f->m.n, 1, 5); /* 64 chains, or 4 MiB and a little */
+		fake_settle(f->w);
+		assert_int_equal(f->m.n, 32);
+		while (f->m.n)
+			m_answer(&f->m, f->m.held[--f->m.n]);
+		f_free(f);
+	}
+}
+
 static void chains_parsed_but_not_handed_out_return_to_the_ring(void **state)
 {
 	(void)state;
@@ -641,6 +664,7 @@ int main(void)
 		cmocka_unit_test(an_indirect_table_across_two_regions_is_read_by_bytes),
 		cmocka_unit_test(a_buffer_across_two_regions_becomes_two_segments),
 		cmocka_unit_test(stop_waits_for_inflight_and_hands_the_rest_back),
+		cmocka_unit_test(large_chains_take_more_of_a_turn),
 		cmocka_unit_test(chains_parsed_but_not_handed_out_return_to_the_ring),
 		cmocka_unit_test(a_model_that_declines_does_not_keep_the_worker_awake),
 		cmocka_unit_test(an_orphaned_request_never_touches_the_ring),
