@@ -29,6 +29,7 @@ enum {
 	O_NO_PACKED,
 	O_MODE,
 	O_COALESCE,
+	O_LINGER,
 	O_WORKERS,
 	O_CPUS,
 	O_SOCKET_MODE,
@@ -65,6 +66,8 @@ const struct opt_desc serve_opts_table[] = {
 	{ O_MODE, "mode", 0, MODE_WORDS, "how to wait for requests (default: event)" },
 	{ O_COALESCE, "coalesce", 0, "US",
 	  "microseconds a request may wait for more (default: 1000; 0: none)" },
+	{ O_LINGER, "linger", 0, "US",
+	  "event mode: microseconds to look before sleeping (default: 32)" },
 	{ O_WORKERS, "workers", 0, "N", "data threads (default: one per queue or processor)" },
 	{ O_CPUS, "cpus", 0, "LIST", "processors for them, as 0,2-5" },
 	{ O_SOCKET_MODE, "socket-mode", 0, "MODE",
@@ -206,6 +209,10 @@ static int set_number(struct serve_opts *o, int id, const char *value, struct er
 		ret = opts_number("--coalesce", value, 0, 10000, &n, e);
 		o->coalesce_us = (uint32_t)n;
 		return ret;
+	case O_LINGER:
+		ret = opts_number("--linger", value, 0, 10000, &n, e);
+		o->linger_us = (uint32_t)n;
+		return ret;
 	default:
 		ret = opts_number("--workers", value, 1, VHOST_USER_MAX_VRINGS, &n, e);
 		o->workers = (unsigned int)n;
@@ -315,6 +322,7 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	case O_QUEUES:
 	case O_QUEUE_SIZE:
 	case O_COALESCE:
+	case O_LINGER:
 	case O_WORKERS:
 		return set_number(o, id, value, e);
 	case O_CACHE:
@@ -401,6 +409,7 @@ int serve_parse(struct serve_opts *o, int argc, char **argv, struct err *e)
 	o->fd = -1;
 	o->queues = SERVE_QUEUES;
 	o->coalesce_us = SERVE_COALESCE_US;
+	o->linger_us = SERVE_LINGER_US;
 	o->queue_size = SERVE_QUEUE_SIZE;
 	o->aio = "auto";
 	o->socket_group = (gid_t)-1;

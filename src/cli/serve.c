@@ -139,6 +139,7 @@ static int start_workers(struct serve *s, struct err *e)
 			.mode = s->o.mode,
 			.cpu = s->o.ncpus ? s->o.cpus[i % s->o.ncpus] : -1,
 			.no_uring = !strcmp(s->o.aio, "threads"),
+			.linger_ns = s->o.linger_us * 1000,
 			.batch_ns = s->o.coalesce_us * 1000,
 		};
 

@@ -20,6 +20,7 @@
 #define SERVE_QUEUES      16
 #define SERVE_QUEUE_SIZE  256
 #define SERVE_COALESCE_US 1000
+#define SERVE_LINGER_US   32 /* a sleep and the wake-up after it, in a virtual machine */
 
 /* What was asked for. Strings are those of argv. */
 struct serve_opts {
@@ -36,7 +37,7 @@ struct serve_opts {
 	unsigned int queues;
 	uint32_t queue_size;
 	enum worker_mode mode;
-	uint32_t coalesce_us;
+	uint32_t coalesce_us, linger_us;
 	unsigned int workers; /* 0: as many as make sense */
 	int cpus[SERVE_CPUS_MAX];
 	unsigned int ncpus;

@@ -13,6 +13,7 @@
 #define VQ_BIG_MAX      64   /* chains with more than VQ_SMALL_IOV segments in hand at once */
 #define VQ_LOOKAHEAD    16   /* chains parsed in one go */
 #define VQ_OWE_MAX      4    /* turns a notification may wait for while there is more work */
+#define VQ_EARLY        16 /* requests after which a driver that sleeps is told, with more to come */
 #define VQ_RETRY_NS     20000000
 #define VQ_BUDGET       64 /* chains handed out per turn, so that queues of a worker share it ... */
 #define VQ_BUDGET_SHIFT 16 /* ... a chain counting once more for each 64 KiB */
@@ -116,6 +117,7 @@ struct vu_queue {
 	bool dirty;    /* used entries to publish */
 	bool worked;   /* poll found something: it will be called again */
 	bool owed;     /* a notification is wanted and not sent yet */
+	bool early;    /* the driver wants to hear, and hearing is cheap */
 	bool done;     /* off the worker; env.stopped was or is being told */
 	uint32_t size;
 	uint32_t mask; /* split */
@@ -124,6 +126,7 @@ struct vu_queue {
 	uint16_t free_n;
 	uint32_t inflight;       /* lent to the model */
 	uint16_t owing;          /* flushes since it is owed */
+	uint32_t unpaid;         /* requests since the last one was sent */
 	uint64_t popped, pushed; /* counted here, shown in stats at the end of the turn */
 	struct gmem_region *last_region;
 	struct vq_use *use;

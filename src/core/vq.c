@@ -286,6 +286,7 @@ void vq_free(struct vu_queue *q)
 static void vq_pay(struct vu_queue *q)
 {
 	q->owed = false;
+	q->unpaid = 0;
 	STAT_ADD(q, notified, 1);
 	if (q->call &&
 	    (q->call->bell < 0 || !worker_bell_ring(q->env.worker, q->bell, q->call->bell)))
@@ -317,7 +318,7 @@ static bool vq_poll(struct worker_poller *p)
 		return false;
 	}
 	q->again = false;
-	q->budget = VQ_BUDGET;
+	q->budget = q->early ? VQ_EARLY : VQ_BUDGET;
 	q->env.model->queue_kick(q->env.priv, q);
 	/* There was something and the model did not want it: until a kick or vu_queue_again(). */
 	if (q->popped != before)
@@ -377,6 +378,7 @@ static void vq_flush(struct worker_poller *p)
 
 	STAT_ADD(q, popped, q->popped);
 	STAT_ADD(q, requests, q->pushed);
+	q->unpaid += (uint32_t)q->pushed;
 	q->popped = q->pushed = 0;
 	if (q->dirty) {
 		q->dirty = false;
@@ -386,15 +388,19 @@ static void vq_flush(struct worker_poller *p)
 		if (q->packed ? packed_flush(q) : split_flush(q)) {
 			q->owing = q->owed ? q->owing : 0;
 			q->owed = true;
+			/* A driver that waits, and can be told at little cost: soon, and in parts. */
+			q->early = q->bell && q->call && q->call->bell >= 0;
 		} else if (!q->owed) {
 			STAT_ADD(q, notify_suppressed, 1);
+			q->early = false;
 		}
 		if (unlikely(q->cfg.log_used))
 			gmem_dirty(q->ring_use->map, q->cfg.log_addr,
 				   q->packed ? virtq_desc_bytes(q->size) :
 					       virtq_used_bytes(q->size));
 	}
-	if (q->owed && (!q->worked || q->stopping || ++q->owing >= VQ_OWE_MAX))
+	if (q->owed && (!q->worked || q->stopping || ++q->owing >= VQ_OWE_MAX ||
+			(q->early && q->unpaid >= VQ_EARLY)))
 		vq_pay(q);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The adaptive mode: how long to look for work before sleeping. */
-#include <sched.h>
+/* How long to look for work before sleeping: some microseconds in event mode, more in adaptive. */
+#include <unistd.h>
 
 #include "util/loop.h"
 #include "util/worker-internal.h"
@@ -13,15 +13,23 @@
 
 void worker_spin_init(struct worker *w)
 {
-	cpu_set_t set;
-
-	if (w->cfg.mode != WORKER_ADAPTIVE)
+	switch (w->cfg.mode) {
+	case WORKER_EVENT:
+		w->spin.max_ns = w->cfg.linger_ns;
+		break;
+	case WORKER_ADAPTIVE:
+		w->spin.max_ns = w->cfg.spin_max_ns ? w->cfg.spin_max_ns : SPIN_MAX_DEFAULT;
+		break;
+	default:
 		return;
-	w->spin.max_ns = w->cfg.spin_max_ns ? w->cfg.spin_max_ns : SPIN_MAX_DEFAULT;
+	}
 	w->spin.window_ns = MIN(w->spin.max_ns, SPIN_FIRST);
 	w->spin.gap = w->spin.until_probe = SPIN_GAP_MIN;
-	/* On a single CPU whoever could give us work waits for us to stop. */
-	if (!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) < 2)
+	/*
+	 * On a single processor whoever could give us work waits for us to stop.
+	 * That we are bound to one of several says nothing about the others.
+	 */
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		w->spin.max_ns = w->spin.window_ns = 0;
 }
 

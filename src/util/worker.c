@@ -334,6 +334,9 @@ static void worker_turn(struct worker *w)
 	work |= run_posts(w);
 	work |= w->be->reap(w);
 	work |= run_timers(w);
+	/* What has come back is told before more is taken on: the bell goes first. */
+	if (work)
+		flush_pollers(w);
 	work |= run_pollers(w);
 	if (work) {
 		flush_pollers(w);

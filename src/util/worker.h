@@ -20,7 +20,7 @@ struct worker_bell;
 struct io_uring_sqe;
 
 enum worker_mode {
-	WORKER_EVENT,    /* sleep as soon as there is nothing to do */
+	WORKER_EVENT,    /* sleep when there is nothing to do; see linger_ns */
 	WORKER_ADAPTIVE, /* spin for a self-tuned while first */
 	WORKER_BUSY,     /* never sleep */
 };
@@ -31,6 +31,8 @@ enum worker_mode {
  * @mode:	wait mode
  * @cpu:	pin to this CPU, or -1
  * @spin_max_ns: upper bound of the adaptive spin (0: 50 us)
+ * @linger_ns:	event mode: look so long before sleeping, where that pays. Not more
+ *		than a sleep and its end cost: then it can never cost double
  * @batch_ns:	event mode: how long what is there may wait for more (0: not at all)
  * @no_uring:	do not use io_uring even if this build and kernel could
  */
@@ -39,6 +41,7 @@ struct worker_cfg {
 	enum worker_mode mode;
 	int cpu;
 	uint32_t spin_max_ns;
+	uint32_t linger_ns;
 	uint32_t batch_ns;
 	bool no_uring;
 };
