@@ -49,6 +49,7 @@ void moderate_init(struct vu_queue *q)
 	q->mod.timer.fn = moderate_tick;
 	q->mod.wait_max = q->event_idx ? wait : 0;
 	q->mod.due = q->mod.plain = true;
+	q->mod.seen = q->stats->popped; /* those of the queue before us */
 }
 
 static void moderate_off(struct vq_moderate *m)
