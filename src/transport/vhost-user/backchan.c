@@ -101,8 +101,13 @@ static void backchan_event(struct loop_fd *src, uint32_t events)
 				backchan_drop(b, "error on the socket");
 			return;
 		}
-		if (n <= 0) {
-			backchan_drop(b, n ? strerror(errno) : "closed by the front end");
+		if (n == 0) { /* as it does on leaving, just before the session's own socket */
+			log_info("%s: back-end channel closed by the front end", b->name);
+			vu_backchan_close(b);
+			return;
+		}
+		if (n < 0) {
+			backchan_drop(b, strerror(errno));
 			return;
 		}
 		b->have += (size_t)n;
