@@ -129,8 +129,8 @@ static uint8_t simple(struct conf *c, uint32_t type, uint64_t sector, uint32_t n
 
 	put_hdr(c, type, sector);
 	st = raw_cut(c, nout, 16, nin, nin, &used);
-	if (st != VIRTIO_BLK_S_OK)
-		assert_int_equal(used, 1);
+	if (st != VIRTIO_BLK_S_OK) /* the status lies behind what was not written */
+		assert_int_equal(used, nin ? 0 : 1);
 	return st;
 }
 

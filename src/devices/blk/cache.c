@@ -160,6 +160,9 @@ void blk_cache_reset(struct blk *b)
 
 void blk_cache_negotiated(struct blk *b)
 {
+	/* 5.2.5.2: the byte begins as 0 for a driver that could not flush. */
+	if (b->acked & VIRTIO_BIT(VIRTIO_BLK_F_CONFIG_WCE) && !flush_accepted(b))
+		blk_config_writeback(b, false);
 	/* Not only after a reset: SET_FEATURES comes again when a stopped VM goes on. */
 	set_write_through(b, !b->writeback || b->flush_wanted || !flush_accepted(b));
 }

@@ -45,11 +45,20 @@ static struct blk_range *blk_ranges(struct blk_req *r)
 
 /* ---- the end of a request ---- */
 
-/* @data: bytes of data that are right; the status byte comes on top. */
-static inline void blk_finish(struct vu_chain *c, uint8_t status, uint32_t data)
+/*
+ * @data: bytes of data that are right, @missing: bytes of the driver's buffers
+ * between them and the status. The used length counts what was written from the
+ * first byte on without a gap (2.7.8.2), so the status only if nothing is missing.
+ */
+static inline void blk_finish(struct vu_chain *c, uint8_t status, uint32_t data, uint32_t missing)
 {
 	vu_chain_put_last(c, status);
-	vu_queue_push(c, data + 1);
+	vu_queue_push(c, data + !missing);
+}
+
+static inline void blk_refuse(struct vu_chain *c, uint8_t status)
+{
+	blk_finish(c, status, 0, c->in_len);
 }
 
 static uint8_t blk_status(int res)
@@ -62,8 +71,9 @@ static uint8_t blk_status(int res)
 static void blk_done(struct stor_req *s, int res)
 {
 	struct blk_req *r = container_of(s, struct blk_req, stor);
+	uint32_t data = likely(res == 0) ? r->data : 0;
 
-	blk_finish(r->chain, blk_status(res), likely(res == 0) ? r->data : 0);
+	blk_finish(r->chain, blk_status(res), data, r->chain->in_len - data);
 }
 
 /*
@@ -73,7 +83,7 @@ static void blk_done(struct stor_req *s, int res)
 static void blk_changed(struct blk_req *r, int res)
 {
 	if (likely(res < 0 || !blk_is_write_through(r->bc->b))) {
-		blk_finish(r->chain, blk_status(res), 0);
+		blk_finish(r->chain, blk_status(res), 0, r->chain->in_len);
 		return;
 	}
 	r->stor.op = STOR_FLUSH;
@@ -117,11 +127,11 @@ static inline void blk_rw(struct blk_chan *bc, struct vu_chain *c, uint64_t sect
 
 	if (unlikely(len % VIRTIO_BLK_SECTOR_SIZE || (write && bc->b->read_only) ||
 		     !blk_in_range(bc->b, sector, len >> SECTOR_SHIFT))) {
-		blk_finish(c, VIRTIO_BLK_S_IOERR, 0);
+		blk_refuse(c, VIRTIO_BLK_S_IOERR);
 		return;
 	}
 	if (unlikely(len == 0)) {
-		blk_finish(c, VIRTIO_BLK_S_OK, 0);
+		blk_finish(c, VIRTIO_BLK_S_OK, 0, c->in_len);
 		return;
 	}
 	r = blk_req_init(c, bc, write ? 0 : len);
@@ -149,9 +159,9 @@ static void blk_get_id(struct blk_chan *bc, struct vu_chain *c)
 	uint32_t n = MIN(c->in_len, (uint32_t)VIRTIO_BLK_ID_BYTES);
 
 	if (vu_chain_put(c, bc->b->id, n))
-		blk_finish(c, VIRTIO_BLK_S_OK, n);
+		blk_finish(c, VIRTIO_BLK_S_OK, n, c->in_len);
 	else
-		blk_finish(c, VIRTIO_BLK_S_IOERR, 0);
+		blk_refuse(c, VIRTIO_BLK_S_IOERR);
 }
 
 /* ---- DISCARD, WRITE_ZEROES ---- */
@@ -241,7 +251,7 @@ static void blk_discard_zeroes(struct blk_chan *bc, struct vu_chain *c, bool zer
 	else
 		status = blk_ranges_get(r, zeroes);
 	if (status != VIRTIO_BLK_S_OK || r->nranges == 0) {
-		blk_finish(c, status, 0);
+		blk_refuse(c, status);
 		return;
 	}
 	r->stor = (struct stor_req){
@@ -286,7 +296,7 @@ static inline void blk_handle(struct blk_chan *bc, struct vu_chain *c)
 		blk_discard_zeroes(bc, c, true);
 		break;
 	default: /* 5.2.6.2 */
-		blk_finish(c, VIRTIO_BLK_S_UNSUPP, 0);
+		blk_refuse(c, VIRTIO_BLK_S_UNSUPP);
 	}
 }
 
