@@ -54,6 +54,19 @@ static int set_writeback(struct world *x, uint8_t v)
 	return blk_model.config_write(x->b, WB_OFF, &v, 1);
 }
 
+/* 5.2.5.2 */
+static void the_writeback_byte_begins_as_zero_without_flush(void **state)
+{
+	struct world *x = bf_new(0, F_ALL & ~VIRTIO_BIT(VIRTIO_BLK_F_FLUSH));
+
+	(void)state;
+	assert_int_equal(x->dev.config[WB_OFF], 0);
+	bf_free(x);
+	x = bf_new(0, F_ALL);
+	assert_int_equal(x->dev.config[WB_OFF], 1);
+	bf_free(x);
+}
+
 static void the_writeback_byte_decides(void **state)
 {
 	struct world *x = bf_new(WRITE_THROUGH, F_ALL);
@@ -221,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_flush_accepted_every_change_is_stable),
 		cmocka_unit_test(with_flush_accepted_only_flush_makes_stable),
+		cmocka_unit_test(the_writeback_byte_begins_as_zero_without_flush),
 		cmocka_unit_test(the_writeback_byte_decides),
 		cmocka_unit_test(a_switch_to_write_through_waits_for_its_flush),
 		cmocka_unit_test(a_failed_flush_keeps_the_byte_but_flushes_each_write),
