@@ -6,7 +6,7 @@
  * never changes, the section it tests, a sentence that must hold, and a
  * function. Each runs over a fresh connection; whatever it makes through the
  * helpers below is cleaned up after it. A case ends by returning (passed) or
- * by one of check_fail(), check_skip(), check_unless(), which do not return.
+ * by one of check_fail(), check_skip(), check_ok(), which may not return.
  *
  * Cases know nothing of the back-end under test but what it negotiates. A
  * back-end that the specification allows must pass.
@@ -84,10 +84,12 @@ struct check_case {
 
 /* The tables, each ended by an entry without an id; cases.c lists them. */
 extern const struct check_case check_negotiation_cases[], check_message_cases[],
-	check_memory_cases[], check_config_cases[], check_reset_cases[], check_ring_cases[],
+	check_memory_cases[], check_memory_slots_cases[], check_bad_fds_cases[],
+	check_bad_ring_said_cases[], check_config_cases[], check_reset_cases[], check_ring_cases[],
 	check_ring_state_cases[], check_event_cases[], check_blk_cases[], check_bad_ring_cases[],
 	check_bad_message_cases[], check_resource_cases[], check_reconnect_cases[],
-	check_inflight_cases[], check_state_cases[], check_log_cases[];
+	check_inflight_cases[], check_state_cases[], check_log_cases[], check_indirect_cases[],
+	check_blk_range_cases[], check_bad_table_cases[], check_bad_memory_cases[];
 extern const struct check_case *const check_tables[]; /* ended by NULL */
 
 /* What was found out about the back-end before the first case. */
@@ -146,7 +148,10 @@ void check_note(struct check *c, const char *fmt, ...) __attribute__((format(pri
 struct vuc *check_connect(struct check *c);
 /* Close one before the end of the case. */
 void check_disconnect(struct check *c, struct vuc *v);
-/* Owner, features, protocol features: @virtio and @protocol, of what is offered. */
+/*
+ * Owner, features, protocol features: @virtio and @protocol, of what is offered.
+ * UINT64_MAX: what check_dev() would take. Otherwise exactly these, bit 30 too.
+ */
 void check_negotiate(struct check *c, struct vuc *v, uint64_t virtio, uint64_t protocol);
 /* Guest memory of @n regions; freed after the case. */
 struct fe_mem *check_mem(struct check *c, const struct fe_mem_spec *specs, unsigned int n);
@@ -158,7 +163,8 @@ struct fe_mem *check_mem(struct check *c, const struct fe_mem_spec *specs, unsig
 bool check_closed(struct check *c, struct vuc *v, int timeout_ms);
 /*
  * Refused: the message was acknowledged with an error, or the connection
- * closed. @ret is what vuc_call() or one of its kind returned.
+ * closed, perhaps after an acknowledgement of 0. @ret is what vuc_call() or one
+ * of its kind returned. Sends a GET_FEATURES where that does not tell.
  */
 bool check_refused(struct check *c, struct vuc *v, int ret);
 
@@ -167,7 +173,8 @@ bool check_refused(struct check *c, struct vuc *v, int ret);
  *
  * Connects anew, negotiates, and for a disk reads its first sector. Fails the
  * case, as died or hung, when that does not work within the time. Every hostile
- * case ends with it.
+ * case ends with it: all connections of the case are closed by it, since a
+ * back-end may serve one at a time.
  */
 void check_alive(struct check *c);
 
@@ -200,7 +207,8 @@ struct check_dev_args {
  * struct check_dev
  * @v:		its connection
  * @t:		the driver's transport over it
- * @m:		guest memory; @buf, @buf_gpa: 1 MiB of it to use, zeroed
+ * @m:		guest memory; @buf, @buf_gpa: 1 MiB of it to use, zeroed. That and each
+ *		ring is in the region with the most room
  * @q, @nq:	queues, in the ring format of this run
  * @virtio:	features accepted
  */
@@ -217,7 +225,7 @@ struct check_dev {
 };
 /* NULL: defaults. Freed after the case. */
 struct check_dev *check_dev(struct check *c, const struct check_dev_args *a);
-/* Close it before the end of the case. */
+/* Close it before the end of the case; its memory and queues go, too. */
 void check_dev_close(struct check *c, struct check_dev *d);
 
 /* Start or stop queue @qi of it, or fail. */
@@ -227,12 +235,19 @@ struct vq_base check_stop(struct check *c, struct check_dev *d, unsigned int qi)
 /* The device declared the ring broken (its err eventfd), or took the connection down, in time. */
 bool check_ring_refused(struct check *c, struct check_dev *d, unsigned int qi);
 
-/* ---- requests on a disk, in buffers from d->buf; blocking ---- */
+/*
+ * ---- requests on a disk, in buffers from d->buf; blocking ----
+ *
+ * The last page of d->buf is theirs, and check_works() reads into the block
+ * before it. What comes back and is not waited for is dropped. A request that
+ * is done without a notification within the time fails the case.
+ */
 
 /**
  * check_blk() - one request
  * @type:	VIRTIO_BLK_T_*
- * @data, @len:	offset and length within d->buf
+ * @data, @len:	offset and length within d->buf; the device writes there for
+ *		even types, reads for odd ones and SECURE_ERASE
  *
  * Return: the status byte. Fails the case when none comes.
  */
@@ -275,6 +290,9 @@ struct check_reporter {
 	const char *name;
 	void (*begin)(FILE *f, const char *socket, const struct check_facts *facts, unsigned int n);
 	void (*one)(FILE *f, const struct check_report *r, unsigned int number);
+	/* How many were skipped for @reason; NULL if the format does not say. */
+	void (*skipped)(FILE *f, const char *reason, unsigned int n);
+	/* @by_result has no failed shoulds: they are apart. */
 	void (*end)(FILE *f, const unsigned int by_result[5], unsigned int shoulds_failed);
 };
 extern const struct check_reporter check_report_tap, check_report_junit, check_report_json,
@@ -288,6 +306,7 @@ extern const struct check_reporter check_report_tap, check_report_junit, check_r
  * @restart:	command that starts the back-end again, or NULL
  * @timeout_ms:	for each thing that must come
  * @rings:	bit 0 split, bit 1 packed
+ * @verbose:	give the messages of cases that passed to the report, too
  */
 struct check_opts {
 	const char *socket;
@@ -296,9 +315,15 @@ struct check_opts {
 	const char *restart;
 	int timeout_ms;
 	unsigned int rings;
+	bool verbose;
 };
 
-/* Return: 0 all musts hold, 1 some do not, or -errno with @e: it could not begin. */
+/*
+ * Return: 0 all musts hold, 1 some do not, or -errno with @e: it could not
+ * begin, or the back-end was lost and the rest was not run.
+ */
 int check_run(const struct check_opts *o, const struct check_reporter *r, FILE *f, struct err *e);
+/* The cases chosen by @only and @skip, sorted: id, level, section, sentence, with tabs between. */
+int check_list(const struct check_opts *o, FILE *f, struct err *e);
 
 #endif

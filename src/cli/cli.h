@@ -45,7 +45,8 @@ struct cli_cmd {
 extern const struct cli_cmd *const cli_cmds[];
 const struct cli_cmd *cli_find(const char *name, struct err *e);
 
-extern const struct cli_cmd serve_cmd, help_cmd, completion_cmd;
+extern const struct cli_cmd bench_cmd;
+extern const struct cli_cmd serve_cmd, help_cmd, completion_cmd, check_cmd, probe_cmd;
 
 /* Options that every command has; handled by the command itself. */
 #define CLI_OPT_HELP 255

@@ -11,10 +11,7 @@
 #endif
 
 const struct cli_cmd *const cli_cmds[] = {
-	&serve_cmd,
-	&help_cmd,
-	&completion_cmd,
-	NULL,
+	&serve_cmd, &probe_cmd, &check_cmd, &bench_cmd, &help_cmd, &completion_cmd, NULL,
 };
 
 static const char *next_cmd(void *ctx)

@@ -149,6 +149,14 @@ static int queue_make(struct fe_blk *b, unsigned int qi, const struct fe_blk_opt
 	return 0;
 }
 
+/* Entries of an indirect table: header and status, too; whole cache lines. */
+static unsigned int table_len(const struct fe_blk_opts *o)
+{
+	if (o->max_segs)
+		return (MIN(o->max_segs, FE_BLK_MAX_SEGS) + 2 + 3) & ~3u;
+	return o->queue_size > 1024 ? 8 : FE_BLK_MAX_SEGS + 2;
+}
+
 static void blk_free(struct fe_blk *b)
 {
 	for (unsigned int i = 0; i < b->nqueues; i++) {
@@ -176,7 +184,7 @@ struct fe_blk *fe_blk_open(struct fe_transport *t, struct fe_mem *m, const struc
 	b->bounce = o->bounce ? o->bounce & ~511u : 131072;
 	ret = negotiate(b, o, e);
 	if (ret == 0 && (b->info.features & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)))
-		b->indirect_max = o->queue_size > 1024 ? 8 : FE_BLK_MAX_SEGS + 2;
+		b->indirect_max = table_len(o);
 	for (unsigned int i = 0; ret == 0 && i < n; i++)
 		ret = queue_make(b, i, o, e);
 	if (ret == 0)

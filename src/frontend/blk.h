@@ -29,6 +29,8 @@ struct fe_blk;
  * @depth:	requests in flight per queue, 0: as many as fit
  * @features:	accept of what is offered only these, 0: all the driver knows
  * @indirect:	use indirect tables where negotiated
+ * @max_segs:	data buffers of one request an indirect table has room for, 0:
+ *		as many as can be; smaller tables touch less memory
  * @region:	of guest memory to put rings and headers into
  * @bounce:	bytes of buffer for the blocking helpers, 0: 128 KiB
  * @base:	where rings start, VQ_BASE_INIT normally (all zero: taken for that)
@@ -39,6 +41,7 @@ struct fe_blk_opts {
 	uint32_t depth;
 	uint64_t features;
 	bool indirect;
+	unsigned int max_segs;
 	unsigned int region;
 	uint32_t bounce;
 	struct vq_base base;

@@ -107,7 +107,8 @@ static int op_max_queues(struct fe_transport *t, unsigned int *n, struct err *e)
 
 static bool same_region(const struct fe_region *a, const struct fe_region *b)
 {
-	return a->gpa == b->gpa && a->size == b->size && a->uva == b->uva;
+	/* The same place is not enough: there may be another file now. */
+	return a->id == b->id && a->gpa == b->gpa && a->size == b->size && a->uva == b->uva;
 }
 
 static bool contains(const struct fe_region *list, unsigned int n, const struct fe_region *r)

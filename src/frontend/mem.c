@@ -72,6 +72,7 @@ int fe_mem_add(struct fe_mem *m, const struct fe_mem_spec *spec, struct err *e)
 	if (ret)
 		return err_sys(e, ret, "guest-memory",
 			       "cannot make %" PRIu64 " bytes of guest memory", spec->size);
+	m->r[m->n].id = ++m->made;
 	return (int)m->n++;
 }
 

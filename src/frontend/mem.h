@@ -23,6 +23,7 @@
  * @fd:		memfd, owned
  * @host:	mapping
  * @used:	bytes handed out
+ * @id:		no other region of this memory, gone or to come, has it
  */
 struct fe_region {
 	uint64_t gpa;
@@ -32,10 +33,12 @@ struct fe_region {
 	int fd;
 	uint8_t *host;
 	uint64_t used;
+	uint64_t id;
 };
 
 struct fe_mem {
 	unsigned int n;
+	uint64_t made; /* regions so far */
 	struct fe_region r[FE_MEM_MAX_REGIONS];
 };
 

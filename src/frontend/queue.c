@@ -48,14 +48,16 @@ int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_ar
 	return 0;
 }
 
-/* Swallow what a bell has counted. */
-static bool hear(int fd)
+/* Swallow what a bell has counted: how often it was rung. */
+static uint64_t hear(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t v;
 
 	/* The other side has the same open file and may have taken O_NONBLOCK away. */
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLIN) && read(fd, &v, sizeof(v)) == sizeof(v);
+	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN) || read(fd, &v, sizeof(v)) != sizeof(v))
+		return 0;
+	return v;
 }
 
 static void drop_fd(int *fd)
@@ -130,6 +132,7 @@ bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms)
 		{ .fd = q->call_fd, .events = POLLIN },
 		{ .fd = q->err_fd, .events = POLLIN },
 	};
+	uint64_t rung;
 
 	while (!drv_call_on(q->ring, after)) {
 		uint64_t now = clock_ns();
@@ -143,10 +146,18 @@ bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms)
 			return false;
 		}
 		/* One interrupt is enough of a reason to look, even if it came early. */
-		if (hear(q->call_fd) && drv_call_on(q->ring, 1))
+		rung = hear(q->call_fd);
+		q->calls += rung;
+		if (rung && drv_call_on(q->ring, 1))
 			return true;
 	}
 	return true;
+}
+
+uint64_t fe_queue_calls(struct fe_queue *q)
+{
+	q->calls += hear(q->call_fd);
+	return q->calls;
 }
 
 bool fe_queue_err(struct fe_queue *q, int timeout_ms)

@@ -15,6 +15,7 @@
  * @call_fd:	the device writes it
  * @err_fd:	the device writes it when it finds the ring broken
  * @kicks:	times we wrote @kick_fd
+ * @calls:	times the device wrote @call_fd, as far as we have read it
  * @waits:	times we really slept
  * @running:	the device has it
  * @refused:	the device wrote @err_fd since the last start
@@ -26,6 +27,7 @@ struct fe_queue {
 	int call_fd;
 	int err_fd;
 	uint64_t kicks;
+	uint64_t calls;
 	uint64_t waits;
 	bool running;
 	bool refused;
@@ -69,6 +71,9 @@ void fe_queue_kick(struct fe_queue *q);
  * or when the device has declared the ring broken.
  */
 bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms);
+
+/* Interrupts so far, those that nobody waited for included. */
+uint64_t fe_queue_calls(struct fe_queue *q);
 
 /* Has the device declared the ring broken? Waits up to @timeout_ms for it. */
 bool fe_queue_err(struct fe_queue *q, int timeout_ms);

@@ -6,6 +6,9 @@
  * One thread. Every function returns 0 or -errno with a sentence. After
  * -EPROTO, -EPIPE, -ECONNRESET or -ETIMEDOUT the stream is out of step and
  * the client is dead: everything answers -ENOTCONN.
+ *
+ * A message whose protocol feature was not set is not sent: -EOPNOTSUPP. But
+ * vuc_call() and vuc_start() send whatever they are given.
  */
 #ifndef FRONTEND_VHOST_USER_CLIENT_H
 #define FRONTEND_VHOST_USER_CLIENT_H
@@ -29,6 +32,7 @@ struct vuc;
 struct vuc *vuc_connect(const char *path, int timeout_ms, struct err *e);
 /* Take over a connected socket. */
 struct vuc *vuc_from_fd(int fd, int timeout_ms, struct err *e);
+/* Messages under way end with -ECANCELED. Not from a callback. */
 void vuc_close(struct vuc *c);
 
 /* Virtio features; bit 30 is as on the wire. */
@@ -96,7 +100,8 @@ int vuc_iotlb(struct vuc *c, const struct vhost_user_iotlb *m, struct err *e);
 
 /**
  * vuc_set_device_state_fd() - begin a transfer; all rings are stopped
- * @fd:		our end's partner, borrowed: closed by us after the return
+ * @fd:		our end's partner, borrowed; the caller closes it after the return,
+ *		or will never see the end of the stream
  * @use:	what to read (save) or write (load): a descriptor the back-end
  *		prefers, owned by the caller, or -1: the other end of @fd
  */

@@ -24,6 +24,23 @@ static int tell_u64(struct vuc *c, uint32_t request, uint64_t v, struct err *e)
 	return tell(c, request, &v, sizeof(v), e);
 }
 
+int vuc_needs(const struct vuc *c, unsigned int bit, const char *name, struct err *e)
+{
+	const uint64_t mask = UINT64_C(1) << bit;
+
+	if (c->features & mask)
+		return 0;
+	if (c->asked && !(c->offered & mask)) {
+		err_set(e, -EOPNOTSUPP, "feature-missing", "the back-end does not offer %s", name);
+		err_hint(e, "this needs a back-end with protocol feature %s (bit %u)", name, bit);
+	} else {
+		err_set(e, -EOPNOTSUPP, "feature-missing", "%s was not negotiated", name);
+		err_hint(e, "set protocol feature %s (bit %u) first, if the back-end offers it",
+			 name, bit);
+	}
+	return -EOPNOTSUPP;
+}
+
 /* ---- negotiation ---- */
 
 int vuc_get_features(struct vuc *c, uint64_t *f, struct err *e)
@@ -33,7 +50,11 @@ int vuc_get_features(struct vuc *c, uint64_t *f, struct err *e)
 
 int vuc_set_features(struct vuc *c, uint64_t f, struct err *e)
 {
-	return tell_u64(c, VHOST_USER_SET_FEATURES, f, e);
+	int ret = tell_u64(c, VHOST_USER_SET_FEATURES, f, e);
+
+	if (ret == 0)
+		c->virtio = f;
+	return ret;
 }
 
 int vuc_set_owner(struct vuc *c, struct err *e)
@@ -48,7 +69,13 @@ int vuc_reset_owner(struct vuc *c, struct err *e)
 
 int vuc_get_protocol_features(struct vuc *c, uint64_t *f, struct err *e)
 {
-	return ask_u64(c, VHOST_USER_GET_PROTOCOL_FEATURES, f, e);
+	int ret = ask_u64(c, VHOST_USER_GET_PROTOCOL_FEATURES, f, e);
+
+	if (ret == 0) {
+		c->offered = *f;
+		c->asked = true;
+	}
+	return ret;
 }
 
 int vuc_set_protocol_features(struct vuc *c, uint64_t f, struct err *e)
@@ -69,10 +96,12 @@ uint64_t vuc_protocol_features(const struct vuc *c)
 
 int vuc_get_queue_num(struct vuc *c, uint64_t *n, struct err *e)
 {
-	int ret = ask_u64(c, VHOST_USER_GET_QUEUE_NUM, n, e);
+	int ret = VUC_NEEDS(c, MQ, e);
 
+	if (ret == 0)
+		ret = ask_u64(c, VHOST_USER_GET_QUEUE_NUM, n, e);
 	if (ret == 0 && *n == 0)
-		return err_set(e, -EPROTO, "queue-count", "the back-end says it has no queues");
+		return err_set(e, -EREMOTEIO, "queue-count", "the back-end says it has no queues");
 	return ret;
 }
 
@@ -80,7 +109,7 @@ int vuc_get_queue_num(struct vuc *c, uint64_t *n, struct err *e)
 
 int vuc_get_config(struct vuc *c, uint32_t off, void *buf, uint32_t len, struct err *e)
 {
-	struct vhost_user_config q = { .offset = off, .size = len }, a;
+	struct vhost_user_config q = { .offset = off, .size = len }, a = { 0 };
 	struct vuc_msg m = {
 		.request = VHOST_USER_GET_CONFIG,
 		.payload = &q,
@@ -89,8 +118,10 @@ int vuc_get_config(struct vuc *c, uint32_t off, void *buf, uint32_t len, struct 
 		.reply_min = 0, /* some refuse with nothing, some with a size of 0 */
 		.reply_max = VHOST_USER_CONFIG_HDR_SIZE + len,
 	};
-	int ret;
+	int ret = VUC_NEEDS(c, CONFIG, e);
 
+	if (ret)
+		return ret;
 	if (len > VHOST_USER_CONFIG_MAX)
 		return err_set(e, -EINVAL, "config-range", "more than %u bytes of configuration",
 			       VHOST_USER_CONFIG_MAX);
@@ -111,7 +142,10 @@ int vuc_set_config(struct vuc *c, uint32_t off, const void *buf, uint32_t len, u
 		   struct err *e)
 {
 	struct vhost_user_config q = { .offset = off, .size = len, .flags = flags };
+	int ret = VUC_NEEDS(c, CONFIG, e);
 
+	if (ret)
+		return ret;
 	if (len > VHOST_USER_CONFIG_MAX)
 		return err_set(e, -EINVAL, "config-range", "more than %u bytes of configuration",
 			       VHOST_USER_CONFIG_MAX);
@@ -157,7 +191,9 @@ int vuc_set_mem_table(struct vuc *c, const struct fe_mem *mem, struct err *e)
 
 int vuc_get_max_mem_slots(struct vuc *c, uint64_t *n, struct err *e)
 {
-	return ask_u64(c, VHOST_USER_GET_MAX_MEM_SLOTS, n, e);
+	int ret = VUC_NEEDS(c, CONFIGURE_MEM_SLOTS, e);
+
+	return ret ? ret : ask_u64(c, VHOST_USER_GET_MAX_MEM_SLOTS, n, e);
 }
 
 int vuc_add_mem_reg(struct vuc *c, const struct fe_region *r, struct err *e)
@@ -170,15 +206,17 @@ int vuc_add_mem_reg(struct vuc *c, const struct fe_region *r, struct err *e)
 		.fds = &r->fd,
 		.nfds = 1,
 	};
+	int ret = VUC_NEEDS(c, CONFIGURE_MEM_SLOTS, e);
 
-	return vuc_call(c, &m, e);
+	return ret ? ret : vuc_call(c, &m, e);
 }
 
 int vuc_rem_mem_reg(struct vuc *c, const struct fe_region *r, struct err *e)
 {
 	struct vhost_user_single_region s = { .region = region_of(r) };
+	int ret = VUC_NEEDS(c, CONFIGURE_MEM_SLOTS, e);
 
-	return tell(c, VHOST_USER_REM_MEM_REG, &s, sizeof(s), e);
+	return ret ? ret : tell(c, VHOST_USER_REM_MEM_REG, &s, sizeof(s), e);
 }
 
 /* ---- rings ---- */
@@ -290,19 +328,25 @@ int vuc_set_vring_enable(struct vuc *c, uint32_t index, bool on, struct err *e)
 
 int vuc_reset_device(struct vuc *c, struct err *e)
 {
-	return tell(c, VHOST_USER_RESET_DEVICE, NULL, 0, e);
+	int ret = VUC_NEEDS(c, RESET_DEVICE, e);
+
+	return ret ? ret : tell(c, VHOST_USER_RESET_DEVICE, NULL, 0, e);
 }
 
 int vuc_set_status(struct vuc *c, uint8_t status, struct err *e)
 {
-	return tell_u64(c, VHOST_USER_SET_STATUS, status, e);
+	int ret = VUC_NEEDS(c, STATUS, e);
+
+	return ret ? ret : tell_u64(c, VHOST_USER_SET_STATUS, status, e);
 }
 
 int vuc_get_status(struct vuc *c, uint8_t *status, struct err *e)
 {
 	uint64_t v = 0;
-	int ret = ask_u64(c, VHOST_USER_GET_STATUS, &v, e);
+	int ret = VUC_NEEDS(c, STATUS, e);
 
+	if (ret == 0)
+		ret = ask_u64(c, VHOST_USER_GET_STATUS, &v, e);
 	if (ret)
 		return ret;
 	if (v > UINT8_MAX)

@@ -51,6 +51,7 @@ enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT = 20,
 	VHOST_USER_PROTOCOL_F_GPA_ADDRESSES = 21,
 	VHOST_USER_PROTOCOL_F_SHMEM = 22,
+	VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN = 23,
 };
 
 /* "Front-end message types". */
@@ -99,6 +100,7 @@ enum vhost_user_request {
 	VHOST_USER_SET_DEVICE_STATE_FD = 42,
 	VHOST_USER_CHECK_DEVICE_STATE = 43,
 	VHOST_USER_GET_SHMEM_CONFIG = 44,
+	VHOST_USER_GET_VRING_BASE_SKIP_DRAIN = 45,
 	VHOST_USER_REQUEST_MAX = 46,
 };
 
@@ -185,9 +187,63 @@ struct vhost_user_inflight {
 	uint64_t mmap_offset;
 	uint16_t num_queues;
 	uint16_t queue_size;
-	uint32_t pad; /* not on the wire: VHOST_USER_INFLIGHT_SIZE bytes are */
+	uint32_t
+		pad; /* peers send and accept 24 bytes; only VHOST_USER_INFLIGHT_SIZE mean anything */
 };
 #define VHOST_USER_INFLIGHT_SIZE 20
+
+/*
+ * "Inflight I/O tracking": the record of one queue, as it can be implemented. Those of all
+ * queues follow each other, each padded to 64 bytes.
+ */
+#define VHOST_USER_RECORD_ALIGN   64
+#define VHOST_USER_RECORD_VERSION 1 /* 0: nothing was recorded yet */
+struct vhost_user_record_split_desc {
+	uint8_t inflight;
+	uint8_t pad[5];
+	uint16_t next; /* of the last batch */
+	uint64_t counter;
+};
+static_assert(sizeof(struct vhost_user_record_split_desc) == 16, "Inflight I/O tracking");
+
+struct vhost_user_record_split {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t last_batch_head;
+	uint16_t used_idx;
+	struct vhost_user_record_split_desc desc[];
+};
+static_assert(sizeof(struct vhost_user_record_split) == 16, "Inflight I/O tracking");
+
+struct vhost_user_record_packed_desc {
+	uint8_t inflight;
+	uint8_t pad;
+	uint16_t next; /* free list, or the chain */
+	uint16_t last;
+	uint16_t num;
+	uint64_t counter;
+	uint16_t id;
+	uint16_t flags;
+	uint32_t len;
+	uint64_t addr;
+};
+static_assert(sizeof(struct vhost_user_record_packed_desc) == 32, "Inflight I/O tracking");
+
+struct vhost_user_record_packed {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t free_head;
+	uint16_t old_free_head;
+	uint16_t used_idx;
+	uint16_t old_used_idx;
+	uint8_t used_wrap;
+	uint8_t old_used_wrap;
+	uint8_t pad[10]; /* 7 in the text; entries are aligned */
+	struct vhost_user_record_packed_desc desc[];
+};
+static_assert(sizeof(struct vhost_user_record_packed) == 32, "Inflight I/O tracking");
 
 /* "An IOTLB message". */
 struct vhost_user_iotlb {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vhost-user client against back-ends that answer late, wrong, or not at all. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "fe-fixture.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,106 +13,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "frontend/vhost-user-client.h"
 #include "util/compiler.h"
 #include "util/loop.h"
 
-#define PF_ACK (UINT64_C(1) << VHOST_USER_PROTOCOL_F_REPLY_ACK)
-
-struct msg {
-	struct vhost_user_hdr h;
-	uint8_t p[512];
-};
-
-struct fix {
-	struct vuc *c;
-	int fd;   /* the back-end's end */
-	int back; /* the back-end's end of the back-channel */
-	struct err e;
-};
-
-static int setup(void **state)
-{
-	struct fix *f = calloc(1, sizeof(*f));
-	int sv[2];
-
-	assert_non_null(f);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	f->c = vuc_from_fd(sv[0], 200, &f->e);
-	assert_non_null(f->c);
-	f->fd = sv[1];
-	f->back = -1;
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fix *f = *state;
-
-	vuc_close(f->c);
-	if (f->fd >= 0)
-		close(f->fd);
-	if (f->back >= 0)
-		close(f->back);
-	free(f);
-	return 0;
-}
-
-/* What the back-end says, before it is even asked: the socket keeps it. */
-static void say(int fd, uint32_t request, uint32_t flags, const void *p, uint32_t size)
-{
-	struct msg m = { .h = { request, flags, size } };
-
-	if (size && p)
-		memcpy(m.p, p, size);
-	assert_int_equal(write(fd, &m, sizeof(m.h) + size), sizeof(m.h) + size);
-}
-
-static void say_u64(struct fix *f, uint32_t request, uint64_t v)
-{
-	say(f->fd, request, VHOST_USER_VERSION | VHOST_USER_F_REPLY, &v, sizeof(v));
-}
-
-/* What the client has sent; the descriptors with it. */
-static struct msg hear(struct fix *f, int *fds, unsigned int *nfds)
-{
-	char ctl[CMSG_SPACE(sizeof(int) * 16)];
-	struct msg m = { 0 };
-	struct iovec iov = { &m.h, sizeof(m.h) };
-	struct msghdr mh = { .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = ctl,
-			     .msg_controllen = sizeof(ctl) };
-	struct cmsghdr *cm;
-
-	assert_int_equal(recvmsg(f->fd, &mh, 0), sizeof(m.h));
-	*nfds = 0;
-	for (cm = CMSG_FIRSTHDR(&mh); cm; cm = CMSG_NXTHDR(&mh, cm)) {
-		*nfds = (unsigned int)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(cm), *nfds * sizeof(int));
-	}
-	assert_true(m.h.size <= sizeof(m.p));
-	if (m.h.size)
-		assert_int_equal(recv(f->fd, m.p, m.h.size, MSG_WAITALL), m.h.size);
-	return m;
-}
-
-static struct msg hear_plain(struct fix *f)
-{
-	unsigned int n;
-	int fds[16];
-	struct msg m = hear(f, fds, &n);
-
-	assert_int_equal(n, 0);
-	assert_int_equal(m.h.flags & VHOST_USER_VERSION_MASK, VHOST_USER_VERSION);
-	return m;
-}
-
 static void acks_on(struct fix *f)
 {
-	assert_int_equal(vuc_set_protocol_features(f->c, PF_ACK, &f->e), 0);
-	hear_plain(f);
+	fe_negotiate(f, PF(REPLY_ACK));
 }
 
 static void answer_is_handed_over(void **state)
@@ -124,10 +27,10 @@ static void answer_is_handed_over(void **state)
 	uint64_t v = 0;
 	struct msg m;
 
-	say_u64(f, VHOST_USER_GET_FEATURES, 0x123456789);
+	fe_say_u64(f, VHOST_USER_GET_FEATURES, 0x123456789);
 	assert_int_equal(vuc_get_features(f->c, &v, &f->e), 0);
 	assert_int_equal(v, 0x123456789);
-	m = hear_plain(f);
+	m = fe_hear(f);
 	assert_int_equal(m.h.request, VHOST_USER_GET_FEATURES);
 	assert_int_equal(m.h.flags, VHOST_USER_VERSION);
 	assert_int_equal(m.h.size, 0);
@@ -138,11 +41,11 @@ static void ack_is_asked_for_only_when_negotiated(void **state)
 	struct fix *f = *state;
 
 	assert_int_equal(vuc_set_owner(f->c, &f->e), 0);
-	assert_int_equal(hear_plain(f).h.flags, VHOST_USER_VERSION);
+	assert_int_equal(fe_hear(f).h.flags, VHOST_USER_VERSION);
 	acks_on(f);
-	say_u64(f, VHOST_USER_SET_OWNER, 0);
+	fe_say_u64(f, VHOST_USER_SET_OWNER, 0);
 	assert_int_equal(vuc_set_owner(f->c, &f->e), 0);
-	assert_int_equal(hear_plain(f).h.flags, VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY);
+	assert_int_equal(fe_hear(f).h.flags, VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY);
 }
 
 static void refusal_is_no_end(void **state)
@@ -150,10 +53,10 @@ static void refusal_is_no_end(void **state)
 	struct fix *f = *state;
 
 	acks_on(f);
-	say_u64(f, VHOST_USER_SET_FEATURES, 1);
+	fe_say_u64(f, VHOST_USER_SET_FEATURES, 1);
 	assert_int_equal(vuc_set_features(f->c, 7, &f->e), -EREMOTEIO);
 	assert_null(vuc_dead(f->c));
-	say_u64(f, VHOST_USER_SET_FEATURES, 0);
+	fe_say_u64(f, VHOST_USER_SET_FEATURES, 0);
 	assert_int_equal(vuc_set_features(f->c, 3, &f->e), 0);
 }
 
@@ -167,7 +70,7 @@ static void silence_ends_at_the_deadline(void **state)
 	assert_non_null(vuc_dead(f->c));
 	assert_true(f->e.what[0]);
 	/* A late answer must not be taken for that to the next question. */
-	say_u64(f, VHOST_USER_GET_FEATURES, 1);
+	fe_say_u64(f, VHOST_USER_GET_FEATURES, 1);
 	assert_int_equal(vuc_get_features(f->c, &v, &f->e), -ENOTCONN);
 }
 
@@ -212,13 +115,28 @@ static void wrong_answers_are_not_believed(void **state)
 		uint64_t v;
 		void *s;
 
-		setup(&s);
+		fe_setup(&s);
 		f = s;
-		say(f->fd, bad[i].request, bad[i].flags, NULL, bad[i].size);
+		fe_say(f->fd, bad[i].request, bad[i].flags, NULL, bad[i].size);
 		assert_int_equal(vuc_get_features(f->c, &v, &f->e), -EPROTO);
 		assert_non_null(vuc_dead(f->c));
-		teardown(&s);
+		fe_teardown(&s);
 	}
+}
+
+/* In step, and yet of no use. */
+static void no_queues_is_an_error_but_not_the_end(void **state)
+{
+	struct fix *f = *state;
+	uint64_t v;
+
+	fe_negotiate(f, PF(MQ));
+	fe_say_u64(f, VHOST_USER_GET_QUEUE_NUM, 0);
+	assert_int_equal(vuc_get_queue_num(f->c, &v, &f->e), -EREMOTEIO);
+	assert_null(vuc_dead(f->c));
+	fe_say_u64(f, VHOST_USER_GET_QUEUE_NUM, 4);
+	assert_int_equal(vuc_get_queue_num(f->c, &v, &f->e), 0);
+	assert_int_equal(v, 4);
 }
 
 static void ring_position_is_checked(void **state)
@@ -228,18 +146,18 @@ static void ring_position_is_checked(void **state)
 	struct fix *f = *state;
 	struct vq_base b;
 
-	say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &good, sizeof(good));
+	fe_say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &good, sizeof(good));
 	assert_int_equal(vuc_get_vring_base(f->c, 1, true, &b, &f->e), 0);
 	assert_int_equal(b.avail_idx, 3);
 	assert_true(b.avail_wrap);
 	assert_int_equal(b.used_idx, 5);
 	assert_true(b.used_wrap);
-	say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &big, sizeof(big));
+	fe_say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &big, sizeof(big));
 	assert_int_equal(vuc_get_vring_base(f->c, 1, false, &b, &f->e), -EPROTO);
-	teardown(state);
-	setup(state);
+	fe_teardown(state);
+	fe_setup(state);
 	f = *state;
-	say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &other, sizeof(other));
+	fe_say(f->fd, VHOST_USER_GET_VRING_BASE, 5, &other, sizeof(other));
 	assert_int_equal(vuc_get_vring_base(f->c, 1, false, &b, &f->e), -EPROTO);
 }
 
@@ -250,11 +168,11 @@ static void ring_position_survives_the_wire(void **state)
 	struct vhost_user_vring_state s;
 
 	assert_int_equal(vuc_set_vring_base(f->c, 3, b, true, &f->e), 0);
-	memcpy(&s, hear_plain(f).p, sizeof(s));
+	memcpy(&s, fe_hear(f).p, sizeof(s));
 	assert_int_equal(s.index, 3);
 	assert_int_equal(s.num, 0x07899234);
 	assert_int_equal(vuc_set_vring_base(f->c, 3, b, false, &f->e), 0);
-	memcpy(&s, hear_plain(f).p, sizeof(s));
+	memcpy(&s, fe_hear(f).p, sizeof(s));
 	assert_int_equal(s.num, 0x1234);
 }
 
@@ -264,20 +182,21 @@ static void config_reply_is_checked(void **state)
 	struct fix *f = *state;
 	uint8_t buf[8] = { 0 };
 
-	say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE + 3);
+	fe_negotiate(f, PF(CONFIG));
+	fe_say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE + 3);
 	assert_int_equal(vuc_get_config(f->c, 4, buf, 3, &f->e), 0);
 	assert_int_equal(buf[2], 9);
 	/* Both ways to say no. */
-	say(f->fd, VHOST_USER_GET_CONFIG, 5, NULL, 0);
+	fe_say(f->fd, VHOST_USER_GET_CONFIG, 5, NULL, 0);
 	assert_int_equal(vuc_get_config(f->c, 4, buf, 3, &f->e), -EREMOTEIO);
 	k.size = 0;
-	say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE);
+	fe_say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE);
 	assert_int_equal(vuc_get_config(f->c, 4, buf, 3, &f->e), -EREMOTEIO);
 	assert_null(vuc_dead(f->c));
 	assert_int_equal(vuc_get_config(f->c, 0, buf, 257, &f->e), -EINVAL);
 	k.size = 3;
 	k.offset = 5;
-	say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE + 3);
+	fe_say(f->fd, VHOST_USER_GET_CONFIG, 5, &k, VHOST_USER_CONFIG_HDR_SIZE + 3);
 	assert_int_equal(vuc_get_config(f->c, 4, buf, 3, &f->e), -EPROTO);
 }
 
@@ -290,11 +209,11 @@ static void memory_goes_with_its_descriptors(void **state)
 	struct vhost_user_mem_table t;
 	unsigned int n;
 	struct msg g;
-	int fds[16];
+	int fds[FE_MAXFDS];
 
 	assert_non_null(m);
 	assert_int_equal(vuc_set_mem_table(f->c, m, &f->e), 0);
-	g = hear(f, fds, &n);
+	g = fe_hear_fds(f->fd, fds, &n);
 	assert_int_equal(n, 2);
 	assert_int_equal(g.h.size, 8 + 2 * 32);
 	memcpy(&t, g.p, sizeof(t));
@@ -317,14 +236,14 @@ static void missing_descriptor_is_said(void **state)
 	struct fix *f = *state;
 	unsigned int n;
 	uint64_t v;
-	int fds[16];
+	int fds[FE_MAXFDS];
 	struct msg m;
 
 	assert_int_equal(vuc_set_vring_kick(f->c, 5, -1, &f->e), 0);
-	memcpy(&v, hear_plain(f).p, sizeof(v));
+	memcpy(&v, fe_hear(f).p, sizeof(v));
 	assert_int_equal(v, 5 | VHOST_USER_VRING_NOFD);
 	assert_int_equal(vuc_set_vring_call(f->c, 5, f->fd, &f->e), 0);
-	m = hear(f, fds, &n);
+	m = fe_hear_fds(f->fd, fds, &n);
 	memcpy(&v, m.p, sizeof(v));
 	assert_int_equal(v, 5);
 	assert_int_equal(n, 1);
@@ -332,27 +251,17 @@ static void missing_descriptor_is_said(void **state)
 	assert_int_equal(vuc_set_vring_kick(f->c, 256, -1, &f->e), -EINVAL);
 }
 
-static void back_channel(struct fix *f)
-{
-	unsigned int n;
-	int fds[16];
-
-	assert_int_equal(vuc_set_backend_req_fd(f->c, &f->e), 0);
-	hear(f, fds, &n);
-	assert_int_equal(n, 1);
-	f->back = fds[0];
-}
-
 static void changes_are_told_once_each(void **state)
 {
 	struct fix *f = *state;
 	struct msg m;
 
-	back_channel(f);
+	fe_negotiate(f, PF(BACKEND_REQ));
+	fe_back_channel(f);
 	assert_int_equal(vuc_backend_wait(f->c, 10, &f->e), 0);
-	say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_VERSION, NULL, 0);
-	say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
-	    VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, NULL, 0);
+	fe_say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_VERSION, NULL, 0);
+	fe_say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
+	       VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, NULL, 0);
 	assert_int_equal(vuc_backend_wait(f->c, 1000, &f->e), 1);
 	assert_int_equal(vuc_backend_wait(f->c, 1000, &f->e), 1);
 	assert_int_equal(vuc_backend_wait(f->c, 10, &f->e), 0);
@@ -367,10 +276,10 @@ static void *stubborn(void *arg)
 	struct fix *f = arg;
 	struct msg m;
 
-	say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
-	    VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, NULL, 0);
+	fe_say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
+	       VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, NULL, 0);
 	if (read(f->back, &m, sizeof(m)) == 20)
-		say_u64(f, VHOST_USER_GET_FEATURES, 42);
+		fe_say_u64(f, VHOST_USER_GET_FEATURES, 42);
 	return NULL;
 }
 
@@ -380,7 +289,8 @@ static void back_channel_is_served_while_waiting(void **state)
 	uint64_t v = 0;
 	pthread_t t;
 
-	back_channel(f);
+	fe_negotiate(f, PF(BACKEND_REQ));
+	fe_back_channel(f);
 	assert_int_equal(pthread_create(&t, NULL, stubborn, f), 0);
 	assert_int_equal(vuc_get_features(f->c, &v, &f->e), 0);
 	pthread_join(t, NULL);
@@ -393,13 +303,15 @@ static void nonsense_on_the_back_channel_ends_only_it(void **state)
 	struct fix *f = *state;
 	uint64_t v;
 
-	back_channel(f);
-	say(f->back, 99, VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, "abcd", 4);
+	fe_negotiate(f, PF(BACKEND_REQ));
+	fe_back_channel(f);
+	fe_say(f->back, 99, VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY, "abcd", 4);
 	assert_int_equal(vuc_backend_wait(f->c, 100, &f->e), 0); /* unknown: refused, goes on */
-	say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_F_REPLY, NULL, 0);
-	assert_int_equal(vuc_backend_wait(f->c, 100, &f->e), 0);
+	fe_say(f->back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_F_REPLY, NULL, 0);
+	assert_int_equal(vuc_backend_wait(f->c, 100, &f->e), -ENOTCONN);
 	assert_int_equal(vuc_backend_wait(f->c, 0, &f->e), -ENOTCONN);
-	say_u64(f, VHOST_USER_GET_FEATURES, 1);
+	assert_non_null(strstr(f->e.what, "given up"));
+	fe_say_u64(f, VHOST_USER_GET_FEATURES, 1);
 	assert_int_equal(vuc_get_features(f->c, &v, &f->e), 0);
 }
 
@@ -443,7 +355,7 @@ static void connect_says_what_is_wrong(void **state)
 	rmdir(dir);
 }
 
-#define T(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
+#define T(x) cmocka_unit_test_setup_teardown(x, fe_setup, fe_teardown)
 
 int main(void)
 {
@@ -455,13 +367,15 @@ int main(void)
 		T(half_an_answer_ends_at_the_deadline),
 		T(hang_up_is_told),
 		cmocka_unit_test(wrong_answers_are_not_believed),
+		T(no_queues_is_an_error_but_not_the_end),
 		T(ring_position_is_checked),
 		T(ring_position_survives_the_wire),
 		T(config_reply_is_checked),
 		T(memory_goes_with_its_descriptors),
 		T(missing_descriptor_is_said),
 		T(changes_are_told_once_each),
-		T(back_channel_is_served_while_waiting),
+		cmocka_unit_test_setup_teardown(back_channel_is_served_while_waiting,
+						fe_setup_patient, fe_teardown),
 		T(nonsense_on_the_back_channel_ends_only_it),
 		T(stuck_peer_does_not_hold_us),
 		cmocka_unit_test(connect_says_what_is_wrong),
