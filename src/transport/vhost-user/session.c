@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -335,6 +336,7 @@ struct vu_session *vu_session_new(struct vu_dev *dev, int fd, const struct vu_se
 	s->ev = ev;
 	s->ctx = ctx;
 	vu_io_init(&s->io, fd);
+	vu_creds(fd, &s->pid, s->comm, sizeof(s->comm)); /* while it is surely there */
 	/* An inherited socket may ask for credentials: they would take the descriptors' room. */
 	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_PASSSEC, &off, sizeof(off));
@@ -378,9 +380,10 @@ void vu_session_stop(struct vu_session *s, uint64_t deadline_ns, const char *why
 void vu_session_peer(const struct vu_session *s, struct transport_peer *peer)
 {
 	memset(peer, 0, sizeof(*peer));
-	vu_creds(s->io.fd, &peer->pid, peer->comm, sizeof(peer->comm));
+	peer->pid = s->pid;
+	snprintf(peer->comm, sizeof(peer->comm), "%s", s->comm);
 	for (unsigned int i = 0; i < s->nrings; i++)
-		peer->queues += s->rings[i].started && s->rings[i].enabled;
+		peer->queues += s->rings[i].served;
 	for (unsigned int i = 0; s->mem && i < s->mem->n; i++)
 		peer->memory += s->mem->regions[i]->size;
 	peer->packed = vdev_features(s->dev) & VIRTIO_BIT(VIRTIO_F_RING_PACKED);

@@ -58,6 +58,7 @@ struct vu_ring {
 	bool started;
 	bool enabled;
 	bool packed; /* its format, while started */
+	bool served; /* it was started in this session */
 	struct vhost_user_vring_addr addr;
 	uint32_t base;
 	struct xport_call *call;
@@ -71,6 +72,8 @@ struct vu_session {
 	void *ctx;
 
 	struct vu_io io;
+	pid_t pid;     /* of the peer, 0: unknown */
+	char comm[32]; /* its name when it came */
 	struct loop_fd src;
 	struct loop_timer stall;  /* a peer that stopped in the middle of something */
 	struct loop_timer settle; /* first ring runs; tell when the others had their chance */

@@ -269,7 +269,7 @@ static int ring_start(struct vu_session *s, unsigned int qi, int kick_fd, struct
 	if (ret < 0)
 		return ret;
 	vdev_queue_start(s->dev, qi);
-	r->started = true;
+	r->started = r->served = true;
 	r->packed = cfg.features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
 	vu_session_check_running(s);
 	return 0;
