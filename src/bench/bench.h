@@ -58,6 +58,7 @@ struct bench_progress {
  * @queue_size:	entries of each ring, 0: as many as @qd needs, 128 at least
  * @call_after:	ask for an interrupt after so many requests, 0: half of those
  *		in flight
+ * @batch:	requests shown to the device at a time, 0: 8
  * @run_ns, @warmup_ns: how long
  * @offset, @size: part of the target, @size 0: to its end
  * @seed:	of the offsets
@@ -79,6 +80,7 @@ struct bench_opts {
 	unsigned int queues;
 	uint32_t queue_size;
 	uint32_t call_after;
+	uint32_t batch;
 	uint64_t run_ns, warmup_ns;
 	uint64_t offset, size;
 	uint64_t seed;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vhost-user socket as a target: one driver thread for each queue, which
- * keeps its ring full, submits what has come back in one batch, and kicks
- * once for it.
+ * keeps its ring full.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +21,7 @@
 #define MEM_MAX      (UINT64_C(16) << 30)
 #define QUEUE_SIZE   128 /* what QEMU gives a disk */
 #define WAIT_MS      100
+#define BATCH        8
 #define SPINS_A_LOOK (1u << 16)
 #define SECTORS_MAX  (UINT64_C(1) << 54)
 #define BOUNCE       4096
@@ -45,6 +45,7 @@ struct sock_slot {
 /**
  * struct sock_queue - a queue and its thread
  * @back:	what the last look has found, @nback of them
+ * @batch, @unshown: show the device new requests when there are @batch; so many wait
  * @spins:	looks in vain since the last time something else was checked
  */
 struct sock_queue {
@@ -56,6 +57,7 @@ struct sock_queue {
 	struct sock_slot *slots;
 	struct sock_slot **back;
 	unsigned int nback;
+	unsigned int batch, unshown;
 	unsigned int spins;
 	pthread_t thread;
 	bool started;
@@ -97,16 +99,33 @@ static void submit(struct sock_queue *q, struct sock_slot *s, uint64_t now)
 	}
 }
 
+/* The device sees the first ones while the last are being made; a kick only if it sleeps. */
+static void submit_part(struct sock_queue *q, struct sock_slot *s, uint64_t now)
+{
+	submit(q, s, now);
+	if (++q->unshown < q->batch)
+		return;
+	q->unshown = 0;
+	fe_blk_kick(q->blk, q->index);
+}
+
+static void show_rest(struct sock_queue *q)
+{
+	if (q->unshown)
+		fe_blk_kick(q->blk, q->index);
+	q->unshown = 0;
+}
+
 static void submit_all(struct sock_queue *q)
 {
 	uint64_t now = clock_ns();
 
 	for (uint32_t i = 0; i < q->b->o->qd; i++)
-		submit(q, &q->slots[i], now);
-	fe_blk_kick(q->blk, q->index);
+		submit_part(q, &q->slots[i], now);
+	show_rest(q);
 }
 
-/* What one look has found: count it, put others in its place, kick once. */
+/* What one look has found: count it, and put others in its place. */
 static void turn(struct sock_queue *q)
 {
 	uint64_t now = clock_ns();
@@ -118,8 +137,8 @@ static void turn(struct sock_queue *q)
 		lane_finish(q->l, &q->back[i]->s, q->back[i]->res, now);
 	lane_publish(q->l, n);
 	for (unsigned int i = 0; i < n; i++)
-		submit(q, q->back[i], now);
-	fe_blk_kick(q->blk, q->index);
+		submit_part(q, q->back[i], now);
+	show_rest(q);
 }
 
 /* Nothing has come back. False: there is nothing to be waited for. */
@@ -324,6 +343,7 @@ static int make_queue(struct bench *b, struct sock *s, unsigned int i, struct er
 	*q = (struct sock_queue){ .b = b, .l = &b->lanes[i], .blk = s->blk, .index = i };
 	q->fe = fe_blk_queue(s->blk, i);
 	q->l->ctx = q;
+	q->batch = b->o->batch ? b->o->batch : BATCH;
 	q->l->counts = ask_counts;
 	q->slots = calloc(qd, sizeof(*q->slots));
 	q->back = calloc(qd, sizeof(struct sock_slot *));

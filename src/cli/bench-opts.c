@@ -31,6 +31,7 @@ enum {
 	O_POLL,
 	O_IRQ,
 	O_CALL_AFTER,
+	O_BATCH,
 	O_CPUS,
 	O_COMPARE,
 	O_ROUNDS,
@@ -60,6 +61,7 @@ const struct opt_desc bench_opts_table[] = {
 	{ O_IRQ, "irq", 0, NULL, "sleep until there are some (the default)" },
 	{ O_CALL_AFTER, "call-after", 0, "N",
 	  "sleep until N are there (default: half of those in flight)" },
+	{ O_BATCH, "batch", 0, "N", "show the device so many at a time (default: 8)" },
 	{ O_CPUS, "cpus", 0, "LIST", "processors for the threads, as 0,2-5" },
 	{ O_COMPARE, "compare", 0, "TARGET", "measure this one in turn, too" },
 	{ O_ROUNDS, "rounds", 0, "N", "how often each (default: 5)" },
@@ -158,6 +160,10 @@ static int set_number(struct bench_cmd *c, int id, const char *value, struct err
 		ret = opts_number("--queue-size", value, 1, 32768, &n, e);
 		c->o.queue_size = (uint32_t)n;
 		return ret;
+	case O_BATCH:
+		ret = opts_number("--batch", value, 1, BENCH_QD_MAX, &n, e);
+		c->o.batch = (uint32_t)n;
+		return ret;
 	case O_CALL_AFTER:
 		ret = opts_number("--call-after", value, 1, BENCH_QD_MAX, &n, e);
 		c->o.call_after = (uint32_t)n;
@@ -240,6 +246,7 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	case O_QD:
 	case O_QUEUES:
 	case O_QUEUE_SIZE:
+	case O_BATCH:
 	case O_CALL_AFTER:
 	case O_SEED:
 	case O_ROUNDS:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vuctl check: does a vhost-user back-end do what the specification says? */
+#include <signal.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,7 @@ static int check_main(int argc, char **argv)
 	struct err e = { .code = 0 };
 	int i, code, written;
 
+	signal(SIGPIPE, SIG_IGN); /* back-ends close connections under a case */
 	i = opts_parse(check_opts_table, argc, argv, check_set, &a, &e);
 	if (i < 0)
 		return cli_usage("check", &e);

@@ -231,8 +231,12 @@ void drv_split_call_off(struct drv_ring *r)
 {
 	r->call_wanted = false;
 	if (r->event_idx) {
-		/* 2.7.7.1: flags stay 0; an event already behind is as good as none. */
-		r->call_event = (uint16_t)(r->used_idx - 1);
+		/*
+		 * 2.7.7.1: flags stay 0; an event already behind is as good as none. A
+		 * whole ring behind: the device may be about to decide on an entry that
+		 * we have seen already.
+		 */
+		r->call_event = (uint16_t)(r->used_idx - 1 - r->size);
 		put16(used_event(r), r->call_event);
 	} else {
 		put16(&r->avail->flags, VIRTQ_AVAIL_F_NO_INTERRUPT);

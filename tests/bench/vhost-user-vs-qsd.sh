@@ -90,15 +90,15 @@ read 4K QD32, default|ours|default|3.0|-|0.1|--qd 32 $plain
 read 4K QD32, io_uring|ours|uring|2.0|0.5|0.1|--qd 32 $plain
 read 4K QD128, default|ours|default|3.0|-|0.1|--qd 128 $plain
 read 4K QD128, io_uring|ours|uring|2.0|0.5|0.1|--qd 128 $plain
-read 4K QD32, as Linux, default|ours|default|-|-|0.1|--qd 32 --call-after 1
-read 4K QD32, as Linux, io_uring|ours|uring|-|-|0.1|--qd 32 --call-after 1
+read 4K QD32, as Linux, default|ours|default|-|-|0.1|--qd 32 --call-after 1 --batch 1
+read 4K QD32, as Linux, io_uring|ours|uring|-|-|0.1|--qd 32 --call-after 1 --batch 1
 write 4K QD32, default|ours|default|1.5|-|-|--rw randwrite --write --qd 32 $plain
 write 4K QD32, io_uring|ours|uring|1.5|-|-|--rw randwrite --write --qd 32 $plain
 read 128K QD8, default|ours|default|1.2|-|-|--bs 128K --qd 8 $plain
 read 128K QD8, io_uring|ours|uring|1.2|-|-|--bs 128K --qd 8 $plain
 null read 4K QD32|ours-null|null|-|0.5|-|--qd 32 $plain
 null write 4K QD32|ours-null|null|-|0.333|-|--rw randwrite --write --qd 32 $plain
-null read 4K QD32, as Linux|ours-null|null|-|0.333|-|--qd 32 --call-after 1
+null read 4K QD32, as Linux|ours-null|null|-|0.333|-|--qd 32 --call-after 1 --batch 1
 raw file, 4K QD32|ours|image|0.8|-|-|--qd 32 $plain"
 
 lines=$(grep -E -- "${VUCTL_BENCH_ONLY:-}" <<<"$lines")
@@ -205,9 +205,9 @@ if [ -n "$counter" ]; then
 		calls "read 4K QD1" - ours default uring --qd 1 $plain
 		calls "read 4K QD32" 0.1 ours default uring --qd 32 $plain
 		calls "read 4K QD128" 0.1 ours default uring --qd 128 $plain
-		calls "read 4K QD32, as Linux" - ours default uring --qd 32 --call-after 1
+		calls "read 4K QD32, as Linux" - ours default uring --qd 32 --call-after 1 --batch 1
 		calls "null read 4K QD32" - ours-null null --qd 32 $plain
-		calls "null read 4K QD32, as Linux" - ours-null null --qd 32 --call-after 1
+		calls "null read 4K QD32, as Linux" - ours-null null --qd 32 --call-after 1 --batch 1
 	} </dev/null
 fi
 
