@@ -290,6 +290,9 @@ void split_unfetch(struct vu_queue *q);
 void packed_unfetch(struct vu_queue *q);
 void split_push(struct vu_queue *q, struct vq_slot *s, uint32_t written);
 void packed_push(struct vu_queue *q, struct vq_slot *s, uint32_t written);
+/* Publish what was pushed, and no more than that: a flush follows. */
+void split_show(struct vu_queue *q);
+void packed_show(struct vu_queue *q);
 /* Publish. Returns whether the driver wants to be notified. */
 bool split_flush(struct vu_queue *q);
 bool packed_flush(struct vu_queue *q);

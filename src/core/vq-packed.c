@@ -250,16 +250,25 @@ void packed_push(struct vu_queue *q, struct vq_slot *s, uint32_t written)
 	r->in_use -= s->ndesc;
 }
 
+void packed_show(struct vu_queue *q)
+{
+	struct packed_ring *r = &q->p;
+
+	if (!r->first_held)
+		return;
+	/* Partner: the driver's read barrier between the flags and the rest of an entry. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	guest_wr16(&r->desc[r->first_pos].w7, r->first_flags);
+	r->first_held = false;
+}
+
 bool packed_flush(struct vu_queue *q)
 {
 	struct packed_ring *r = &q->p;
 	uint16_t event, moved = r->moved;
 	uint32_t ev;
 
-	/* Partner: the driver's read barrier between the flags and the rest of an entry. */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	guest_wr16(&r->desc[r->first_pos].w7, r->first_flags);
-	r->first_held = false;
+	packed_show(q);
 	r->moved = 0;
 	/* Partner: the driver's full barrier between writing its event area and looking again. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);

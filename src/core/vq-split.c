@@ -238,14 +238,19 @@ void split_push(struct vu_queue *q, struct vq_slot *s, uint32_t written)
 	__builtin_prefetch(q->s.used_ring + 2 * ((q->s.used + 15) & q->mask), 1);
 }
 
+void split_show(struct vu_queue *q)
+{
+	/* Partner: the driver's read barrier between reading idx and the elements. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	guest_wr16(q->s.used_idx, q->s.used);
+}
+
 bool split_flush(struct vu_queue *q)
 {
 	struct split_ring *r = &q->s;
 	uint16_t old = r->signalled;
 
-	/* Partner: the driver's read barrier between reading idx and the elements. */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	guest_wr16(r->used_idx, r->used);
+	split_show(q);
 	/*
 	 * 2.7.10: the index must be visible before we look whether the driver
 	 * wants to hear of it. Partner: the driver's full barrier between

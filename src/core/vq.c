@@ -312,6 +312,7 @@ static bool vq_poll(struct worker_poller *p)
 	uint64_t before = q->popped;
 
 	q->worked = vq_has_work(q);
+	p->pending = q->inflight != 0;
 	if (!q->worked) {
 		if (q->owed)
 			vq_pay(q);
@@ -642,6 +643,11 @@ static bool vq_refill(struct vu_queue *q)
 {
 	if (!can_fetch(q) || q->budget == 0 || unlikely(ring_lost(q)))
 		return false;
+	/* A driver that looks finds what is done, and goes on while we do. Telling comes later. */
+	if (q->dirty && q->packed)
+		packed_show(q);
+	else if (q->dirty)
+		split_show(q);
 	q->ready_at = q->ready_n = 0;
 	if (q->packed)
 		packed_fetch(q);

@@ -63,6 +63,7 @@ extern const struct worker_backend worker_backend_uring;
 
 /**
  * struct worker_spin - the self-tuned window of the adaptive mode
+ * @alone:	bound to one processor: those who work for us may have to share it
  * @max_ns:	upper bound, 0: spinning is pointless here
  * @window_ns:	how long to spin now
  * @idle_since:	clock when the worker ran out of work, 0: it has some
@@ -71,6 +72,7 @@ extern const struct worker_backend worker_backend_uring;
  * @until_probe: sleeps left until the next one
  */
 struct worker_spin {
+	bool alone;
 	uint64_t max_ns, window_ns, idle_since;
 	bool slept, probing;
 	unsigned int gap, until_probe;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How long to look for work before sleeping: some microseconds in event mode, more in adaptive. */
+#include <sched.h>
 #include <unistd.h>
 
 #include "util/loop.h"
@@ -13,6 +14,8 @@
 
 void worker_spin_init(struct worker *w)
 {
+	cpu_set_t set;
+
 	switch (w->cfg.mode) {
 	case WORKER_EVENT:
 		w->spin.max_ns = w->cfg.linger_ns;
@@ -31,6 +34,19 @@ void worker_spin_init(struct worker *w)
 	 */
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		w->spin.max_ns = w->spin.window_ns = 0;
+	w->spin.alone = w->cfg.cpu >= 0 ||
+			(!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1);
+}
+
+/* Threads of the kernel or of a pool that were started from our processor run there. */
+static bool others_wait_for_it(const struct worker *w)
+{
+	if (!w->spin.alone)
+		return false;
+	for (const struct worker_poller *p = w->pollers; p; p = p->next)
+		if (p->pending)
+			return true;
+	return false;
 }
 
 bool worker_spin_on(struct worker *w)
@@ -38,7 +54,7 @@ bool worker_spin_on(struct worker *w)
 	struct worker_spin *s = &w->spin;
 	uint64_t now;
 
-	if (!s->max_ns || s->slept)
+	if (!s->max_ns || s->slept || others_wait_for_it(w))
 		return false;
 	if (!s->window_ns && --s->until_probe == 0) {
 		s->until_probe = s->gap;

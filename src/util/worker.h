@@ -63,6 +63,8 @@ struct worker_poller {
 	bool (*arm)(struct worker_poller *p);
 	void (*disarm)(struct worker_poller *p);
 	void (*flush)(struct worker_poller *p);
+	/* set by @poll: what it gave to others, threads or the kernel, is not back yet */
+	bool pending;
 	/* private to worker.c */
 	struct worker_poller *next;
 	bool active, armed, registered;

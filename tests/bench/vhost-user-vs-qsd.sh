@@ -10,7 +10,7 @@
 # other things to do; processor time per request and system calls per request do.
 #
 #   VUCTL_BENCH_SERVE    more arguments for 'vuctl serve', such as '--mode adaptive'
-#   VUCTL_BENCH_DRIVER   more for 'vuctl bench', such as '--poll' or '--call-after 1'
+#   VUCTL_BENCH_DRIVER   more for 'vuctl bench', such as '--packed'
 #   VUCTL_BENCH_PIN=no   leave it to the kernel where the driver (CPU 0) and the servers (1) run
 #   VUCTL_BENCH_ONLY     measure only the lines that match this (extended regular expression)
 
@@ -84,22 +84,32 @@ theirs null driver=null-co,size=$((1 << 30)),read-zeroes=on
 plain="--no-indirect --no-event-idx"
 
 # what | ours | beside | goal: rate, at least | goal: CPU, at most | goal: kicks and calls, at most | bench
-lines="read 4K QD1, default|ours|default|1.0|1.0|-|--qd 1 $plain
-read 4K QD1, io_uring|ours|uring|1.0|1.0|-|--qd 1 $plain
-read 4K QD32, default|ours|default|3.0|-|0.1|--qd 32 $plain
-read 4K QD32, io_uring|ours|uring|2.0|0.5|0.1|--qd 32 $plain
-read 4K QD128, default|ours|default|3.0|-|0.1|--qd 128 $plain
-read 4K QD128, io_uring|ours|uring|2.0|0.5|0.1|--qd 128 $plain
-read 4K QD32, as Linux, default|ours|default|-|-|0.1|--qd 32 --call-after 1 --batch 1
-read 4K QD32, as Linux, io_uring|ours|uring|-|-|0.1|--qd 32 --call-after 1 --batch 1
-write 4K QD32, default|ours|default|1.5|-|-|--rw randwrite --write --qd 32 $plain
-write 4K QD32, io_uring|ours|uring|1.5|-|-|--rw randwrite --write --qd 32 $plain
-read 128K QD8, default|ours|default|1.2|-|-|--bs 128K --qd 8 $plain
-read 128K QD8, io_uring|ours|uring|1.2|-|-|--bs 128K --qd 8 $plain
-null read 4K QD32|ours-null|null|-|0.5|-|--qd 32 $plain
-null write 4K QD32|ours-null|null|-|0.333|-|--rw randwrite --write --qd 32 $plain
-null read 4K QD32, as Linux|ours-null|null|-|0.333|-|--qd 32 --call-after 1 --batch 1
-raw file, 4K QD32|ours|image|0.8|-|-|--qd 32 $plain"
+# A driver that polls measures the servers; one that waits measures, with a fast one, mostly how
+# long this machine takes to wake somebody up.
+lines="QD1, polls, default|ours|default|1.0|1.0|-|--poll --qd 1 $plain
+QD1, polls, io_uring|ours|uring|1.0|1.0|-|--poll --qd 1 $plain
+QD1, waits, default|ours|default|1.0|1.0|-|--qd 1 $plain
+QD1, waits, io_uring|ours|uring|1.0|1.0|-|--qd 1 $plain
+QD32, polls, default|ours|default|3.0|-|0.1|--poll --qd 32 $plain
+QD32, polls, io_uring|ours|uring|2.0|0.5|0.1|--poll --qd 32 $plain
+QD32, waits, default|ours|default|3.0|-|0.1|--qd 32 $plain
+QD32, waits, io_uring|ours|uring|-|-|0.1|--qd 32 $plain
+QD32, as Linux, default|ours|default|-|-|0.1|--qd 32 --call-after 1 --batch 1
+QD32, as Linux, io_uring|ours|uring|-|-|0.1|--qd 32 --call-after 1 --batch 1
+QD128, polls, default|ours|default|3.0|-|0.1|--poll --qd 128 $plain
+QD128, polls, io_uring|ours|uring|2.0|0.5|0.1|--poll --qd 128 $plain
+QD128, waits, default|ours|default|3.0|-|0.1|--qd 128 $plain
+QD128, waits, io_uring|ours|uring|-|-|0.1|--qd 128 $plain
+write QD32, polls, default|ours|default|1.5|-|-|--poll --rw randwrite --write --qd 32 $plain
+write QD32, polls, io_uring|ours|uring|1.5|-|-|--poll --rw randwrite --write --qd 32 $plain
+128K QD8, polls, default|ours|default|1.2|-|-|--poll --bs 128K --qd 8 $plain
+128K QD8, polls, io_uring|ours|uring|1.2|-|-|--poll --bs 128K --qd 8 $plain
+null QD32, polls|ours-null|null|-|0.5|-|--poll --qd 32 $plain
+null write QD32, polls|ours-null|null|-|0.333|-|--poll --rw randwrite --write --qd 32 $plain
+null QD32, polls, ind+ev|ours-null|null|-|0.333|-|--poll --qd 32
+null QD32, waits|ours-null|null|-|-|-|--qd 32 $plain
+null QD32, as Linux|ours-null|null|-|-|-|--qd 32 --call-after 1 --batch 1
+raw file, QD32, polls|ours|image|0.8|-|-|--poll --qd 32 $plain"
 
 lines=$(grep -E -- "${VUCTL_BENCH_ONLY:-}" <<<"$lines")
 
@@ -202,12 +212,13 @@ if [ -n "$counter" ]; then
 	# Words, on purpose.
 	# shellcheck disable=SC2086
 	{
-		calls "read 4K QD1" - ours default uring --qd 1 $plain
-		calls "read 4K QD32" 0.1 ours default uring --qd 32 $plain
-		calls "read 4K QD128" 0.1 ours default uring --qd 128 $plain
-		calls "read 4K QD32, as Linux" - ours default uring --qd 32 --call-after 1 --batch 1
-		calls "null read 4K QD32" - ours-null null --qd 32 $plain
-		calls "null read 4K QD32, as Linux" - ours-null null --qd 32 --call-after 1 --batch 1
+		calls "QD1, polls" - ours default uring --poll --qd 1 $plain
+		calls "QD32, polls" 0.1 ours default uring --poll --qd 32 $plain
+		calls "QD32, waits" 0.1 ours default uring --qd 32 $plain
+		calls "QD128, polls" 0.1 ours default uring --poll --qd 128 $plain
+		calls "QD32, as Linux" - ours default uring --qd 32 --call-after 1 --batch 1
+		calls "null QD32, waits" - ours-null null --qd 32 $plain
+		calls "null QD32, as Linux" - ours-null null --qd 32 --call-after 1 --batch 1
 	} </dev/null
 fi
 
