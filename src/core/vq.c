@@ -531,8 +531,8 @@ void vq_remap(struct vu_queue *q, struct gmem *map)
 static void vq_leave(struct vu_queue *q)
 {
 	vq_flush(&q->poller);
-	if (q->bell)
-		worker_bell_settle(q->env.worker);
+	if (q->bell && q->call && q->call->bell >= 0)
+		worker_bell_settle(q->env.worker, q->call->bell);
 	worker_bell_drop(q->bell);
 	q->bell = NULL;
 	kick_detach(q);
@@ -592,8 +592,8 @@ struct xport_call *vq_set_call(struct vu_queue *q, struct xport_call *call)
 	struct xport_call *old = q->call;
 
 	q->call = call;
-	if (q->bell)
-		worker_bell_settle(q->env.worker);
+	if (q->bell && old && old->bell >= 0)
+		worker_bell_settle(q->env.worker, old->bell);
 	return old;
 }
 

@@ -76,7 +76,8 @@ static void inline_start(struct file_req *q)
 {
 	int res;
 
-	if (q->call.kind <= FILE_WRITE && file_call_bytes(&q->call) >= INLINE_BYTES) {
+	if (q->call.kind <= FILE_WRITE && q->chan->f->pool &&
+	    file_call_bytes(&q->call) >= INLINE_BYTES) {
 		file_start_on_pool(q);
 		return;
 	}
@@ -91,8 +92,15 @@ static void inline_start(struct file_req *q)
 	worker_post(q->chan->c.worker, &q->post);
 }
 
+/* Where no thread can be had, it does without. */
+static int inline_chan_open(struct file_chan *c)
+{
+	file_pool(c->f);
+	return 0;
+}
+
 const struct file_engine file_engine_inline = {
 	.name = "inline",
 	.start = inline_start,
-	.chan_open = threads_chan_open,
+	.chan_open = inline_chan_open,
 };

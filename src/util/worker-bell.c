@@ -6,7 +6,8 @@
  * A success leaves no completion, which would end the sleep that is submitted
  * together with it. So that a bell nobody answers (its counter full, its peer
  * having made it blocking) cannot pile up requests in the kernel, every
- * BELL_MARK-th asks for a completion and until that is there no more are sent.
+ * BELL_MARK-th asks for a completion and until that is there no more are sent;
+ * and those that wait are cancelled before the descriptor is given up.
  */
 #include <stdlib.h>
 
@@ -86,10 +87,18 @@ bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd)
 	return true;
 }
 
-void worker_bell_settle(struct worker *w)
+void worker_bell_settle(struct worker *w, int fd)
 {
-	if (w->cqe_skip)
-		w->be->submit(w);
+	struct io_uring_sqe *sqe;
+
+	if (!w->cqe_skip)
+		return;
+	/* Goes behind those not yet submitted, and finds what they left waiting. */
+	sqe = worker_sqe(w);
+	io_uring_prep_rw(IORING_OP_ASYNC_CANCEL, sqe, fd, NULL, 0, 0);
+	sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+	io_uring_sqe_set_data64(sqe, 0);
+	w->be->flush(w);
 }
 
 void worker_bell_drop(struct worker_bell *b)
@@ -124,9 +133,10 @@ bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd)
 	return false;
 }
 
-void worker_bell_settle(struct worker *w)
+void worker_bell_settle(struct worker *w, int fd)
 {
 	(void)w;
+	(void)fd;
 }
 
 void worker_bell_drop(struct worker_bell *b)

@@ -40,6 +40,7 @@ struct worker_node {
  * @reap:	deliver what is known without a system call; true if anything was
  * @submit:	hand over what the turn produced, without sleeping; no system
  *		call when there is nothing to gain from one
+ * @flush:	hand over everything, however often it takes; NULL: nothing is ever kept
  * @wait:	hand over and sleep for at most @timeout_ns (< 0: no limit)
  * @sqe:	see worker_sqe(); NULL: no io_uring
  */
@@ -50,6 +51,7 @@ struct worker_backend {
 	void (*del)(struct worker *w, struct worker_node *n);
 	bool (*reap)(struct worker *w);
 	void (*submit)(struct worker *w);
+	void (*flush)(struct worker *w);
 	void (*wait)(struct worker *w, int64_t timeout_ns);
 	struct io_uring_sqe *(*sqe)(struct worker *w);
 	int (*file_register)(struct worker *w, int fd);
@@ -105,7 +107,8 @@ struct worker {
 	struct worker_timer *timers;   /* earliest first */
 	struct worker_node *nodes;
 	struct worker_bell *bells;
-	bool cqe_skip; /* io_uring: a request can succeed without a completion (5.17) */
+	bool cqe_skip; /* io_uring: a request can succeed without a completion (5.17), and be
+			  cancelled by its descriptor (5.19) */
 	struct worker_spin spin;
 	struct worker_stats stats;
 

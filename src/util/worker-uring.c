@@ -96,7 +96,9 @@ static int uring_setup(struct worker *w)
 	}
 	w->be_priv = u;
 #ifdef IORING_FEAT_CQE_SKIP
-	w->cqe_skip = u->ring.features & IORING_FEAT_CQE_SKIP;
+	/* Cooperative task work came with cancelling by descriptor, which has no flag of its own. */
+	w->cqe_skip = u->ring.features & IORING_FEAT_CQE_SKIP &&
+		      u->ring.flags & (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN);
 #endif
 	return 0;
 }
@@ -137,24 +139,37 @@ static void stash_completions(struct uring_priv *u)
 	}
 }
 
+/* One attempt; completions may have to make room, and are delivered later. */
+static void push_out(struct worker *w, struct uring_priv *u)
+{
+	int ret;
+
+	stat_inc(&w->stats.enters);
+	ret = io_uring_submit(&u->ring);
+	if (ret == -EBUSY) {
+		stash_completions(u);
+		io_uring_get_events(&u->ring);
+	} else if (ret < 0 && ret != -EINTR) {
+		sched_yield(); /* EAGAIN: the kernel is out of memory for now */
+	}
+}
+
 static struct io_uring_sqe *uring_sqe(struct worker *w)
 {
 	struct uring_priv *u = w->be_priv;
 	struct io_uring_sqe *sqe;
 
-	while (unlikely(!(sqe = io_uring_get_sqe(&u->ring)))) {
-		int ret;
-
-		stat_inc(&w->stats.enters);
-		ret = io_uring_submit(&u->ring);
-		if (ret == -EBUSY) {
-			stash_completions(u);
-			io_uring_get_events(&u->ring);
-		} else if (ret < 0 && ret != -EINTR) {
-			sched_yield(); /* EAGAIN: the kernel is out of memory for now */
-		}
-	}
+	while (unlikely(!(sqe = io_uring_get_sqe(&u->ring))))
+		push_out(w, u);
 	return sqe;
+}
+
+static void uring_flush(struct worker *w)
+{
+	struct uring_priv *u = w->be_priv;
+
+	while (io_uring_sq_ready(&u->ring))
+		push_out(w, u);
 }
 
 /* Has the kernel told us that entering it would yield completions? */
@@ -354,7 +369,7 @@ static void uring_file_unregister(struct worker *w, int idx)
 	if (idx < 0 || idx >= NFILES || !(u->files & (1ull << idx)))
 		return;
 	/* Entries not yet submitted name the slot: they have to go first. */
-	uring_submit(w);
+	uring_flush(w);
 	io_uring_register_files_update(&u->ring, (unsigned int)idx, &none, 1);
 	u->files &= ~(1ull << idx);
 }
@@ -366,6 +381,7 @@ const struct worker_backend worker_backend_uring = {
 	.del = uring_del,
 	.reap = uring_reap,
 	.submit = uring_submit,
+	.flush = uring_flush,
 	.wait = uring_wait,
 	.sqe = uring_sqe,
 	.file_register = uring_file_register,

@@ -170,8 +170,8 @@ struct io_uring_sqe *worker_sqe(struct worker *w);
 struct worker_bell *worker_bell_new(struct worker *w);
 /* False: not this time, write it yourself. @b may be NULL. Never waits for a full counter. */
 bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd);
-/* Before any descriptor given to worker_bell_ring() is closed. */
-void worker_bell_settle(struct worker *w);
+/* Before a descriptor given to worker_bell_ring() is closed: nothing refers to it afterwards. */
+void worker_bell_settle(struct worker *w, int fd);
 void worker_bell_drop(struct worker_bell *b); /* NULL is fine */
 
 /* Put @fd in the ring's registered-file table. Index >= 0, or -errno. */

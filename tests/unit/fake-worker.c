@@ -58,9 +58,10 @@ bool worker_bell_ring(struct worker *w, struct worker_bell *b, int fd)
 	return false;
 }
 
-void worker_bell_settle(struct worker *w)
+void worker_bell_settle(struct worker *w, int fd)
 {
 	(void)w;
+	(void)fd;
 }
 
 void worker_bell_drop(struct worker_bell *b)

@@ -30,7 +30,7 @@ static void settle_and_drop(void *arg)
 {
 	struct ring *r = arg;
 
-	worker_bell_settle(r->w);
+	worker_bell_settle(r->w, r->fd);
 	worker_bell_drop(r->b);
 }
 
@@ -146,6 +146,31 @@ static void bell_that_cannot_be_rung_holds_nobody_up(void **state)
 	}
 }
 
+/* The kernel holds nothing of a bell that was given up: its eventfd is gone with our descriptor. */
+static void bell_given_up_leaves_nothing_behind(void **state)
+{
+	uint64_t full = UINT64_MAX - 1;
+	struct ring r;
+
+	for (unsigned int i = 0; i < 50; i++) {
+		int other;
+
+		begin(&r, *state, 0, 0);
+		other = fcntl(r.fd, F_DUPFD_CLOEXEC, 3);
+		assert_int_equal(write(r.fd, &full, sizeof(full)), sizeof(full));
+		r.times = 200;
+		worker_call(r.w, go, &r);
+		end(&r);
+		/* What waited would write as soon as there is room. */
+		settle(((struct fixture *)*state)->w);
+		assert_int_equal(counter(other), full);
+		settle(((struct fixture *)*state)->w);
+		fcntl(other, F_SETFL, O_NONBLOCK);
+		assert_int_equal(counter(other), 0);
+		close(other);
+	}
+}
+
 static void worker_ends_with_bells_outstanding(void **state)
 {
 	struct fixture *fx = *state;
@@ -168,6 +193,7 @@ int main(void)
 		BOTH(bell_rung_before_its_descriptor_is_closed_is_heard),
 		BOTH(bell_does_not_end_the_sleep_that_it_is_submitted_with),
 		BOTH(bell_that_cannot_be_rung_holds_nobody_up),
+		BOTH(bell_given_up_leaves_nothing_behind),
 		BOTH(worker_ends_with_bells_outstanding),
 	};
 
