@@ -76,7 +76,8 @@ void worker_spin_missed(struct worker *w)
 {
 	struct worker_spin *s = &w->spin;
 
-	if (!s->max_ns || s->slept)
+	/* Without a beginning it was no spin: others had the processor. */
+	if (!s->max_ns || s->slept || !s->idle_since)
 		return;
 	s->slept = true;
 	if (!s->window_ns)

@@ -188,7 +188,7 @@ static void results_are_flushed_in_the_turn_that_made_them(void **state)
 	settle(fx->w);
 	/* After the poll and before the next one. */
 	worker_call(fx->w, log_copy, &x);
-	assert_non_null(strstr(x.essence, "Pfp"));
+	assert_non_null(strstr(x.essence, "Pf"));
 	worker_call(fx->w, look_del, &x);
 }
 
@@ -327,6 +327,56 @@ static void worker_spins_when_work_comes_soon(void **state)
 	assert_true(spin_hits(*state, WORKER_EVENT, 0, 5 * MS) > 100);
 }
 
+static void look_wait_for_others(void *arg)
+{
+	((struct look *)arg)->p.pending = true;
+}
+
+static void look_have_it_back(void *arg)
+{
+	((struct look *)arg)->p.pending = false;
+}
+
+/* Bound to one processor it leaves that to those who work for it, and takes it back afterwards. */
+static void bound_worker_does_not_spin_while_others_work_for_it(void **state)
+{
+	struct fixture *fx = *state;
+	struct worker_cfg cfg = { .name = "bound",
+				  .mode = WORKER_EVENT,
+				  .cpu = 0,
+				  .linger_ns = 5 * MS,
+				  .no_uring = fx->no_uring };
+	struct worker *w = worker_new(&cfg);
+	struct pong p = { .post.fn = pong_run };
+	struct look x;
+	int i = 0;
+
+	assert_non_null(w);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+		worker_free(w);
+		skip();
+	}
+	look_init(&x, w);
+	worker_call(w, look_add, &x);
+	worker_call(w, look_wait_for_others, &x);
+	settle(w);
+	for (uint64_t hits = figure(&worker_stats(w)->spin_hit); i < 200;) {
+		worker_post(w, &p.post);
+		for (i++; atomic_load(&p.got) != i;)
+			cpu_relax();
+		assert_int_equal(figure(&worker_stats(w)->spin_hit), hits);
+	}
+	worker_call(w, look_have_it_back, &x);
+	for (; i < 2200;) {
+		worker_post(w, &p.post);
+		for (i++; atomic_load(&p.got) != i;)
+			cpu_relax();
+	}
+	assert_true(figure(&worker_stats(w)->spin_hit) > 100);
+	worker_call(w, look_del, &x);
+	worker_free(w);
+}
+
 static void event_worker_without_patience_sleeps_at_once(void **state)
 {
 	assert_int_equal(spin_hits(*state, WORKER_EVENT, 5 * MS, 0), 0);
@@ -355,6 +405,7 @@ int main(void)
 		BOTH(adaptive_worker_gives_up_spinning_that_never_pays),
 		BOTH(worker_spins_when_work_comes_soon),
 		BOTH(event_worker_without_patience_sleeps_at_once),
+		BOTH(bound_worker_does_not_spin_while_others_work_for_it),
 		BOTH(worker_that_cannot_be_pinned_is_not_started),
 	};
 
