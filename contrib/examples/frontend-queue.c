@@ -22,7 +22,7 @@ struct slot {
 
 static void die(const char *what)
 {
-	fprintf(stderr, "%s: %s\n%s", what, vu_error(), vu_error_hint());
+	fprintf(stderr, "%s: %s\n%s\n", what, vu_error(), vu_error_hint());
 	exit(1);
 }
 

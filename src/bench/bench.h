@@ -70,7 +70,9 @@ struct bench_progress {
  * @no_lock:	do not lock what is written against other processes
  * @write:	writing over what is there was asked for
  * @cpus, @ncpus: bind the threads of the queues to these, in turn
+ * @timeout_ns:	without any answer for so long the run has failed, 0: 10 seconds
  * @stop_fd:	readable: end early, -1: none
+ * @loaded:	called once connected, before the first request; may be NULL
  * @progress:	called now and then on the caller's thread; may be NULL
  */
 struct bench_opts {
@@ -92,7 +94,9 @@ struct bench_opts {
 	bool write;
 	const int *cpus;
 	unsigned int ncpus;
+	uint64_t timeout_ns;
 	int stop_fd;
+	void (*loaded)(void *ctx);
 	void (*progress)(void *ctx, const struct bench_progress *p);
 	void *ctx;
 };

@@ -13,9 +13,9 @@
 #include "bench/target.h"
 #include "util/size.h"
 
-#define TICK_MS  200
-#define STALL_NS UINT64_C(30000000000) /* without any answer */
-#define SECOND   UINT64_C(1000000000)
+#define TICK_MS    200
+#define SECOND     UINT64_C(1000000000)
+#define GIVE_UP_NS (2 * SECOND) /* what is in flight when the end comes early */
 
 void bench_result_reset(struct bench_result *r)
 {
@@ -25,13 +25,19 @@ void bench_result_reset(struct bench_result *r)
 
 /* ---- before it starts ---- */
 
+/* "null:1G" and the like, where storage looks for a kind of source first and for a file then. */
+static bool has_scheme(const char *target)
+{
+	return target[strspn(target, "abcdefghijklmnopqrstuvwxyz0123456789+-")] == ':';
+}
+
 static int check_target(const char *target, const struct target_ops **ops, struct stat *st,
 			struct err *e)
 {
 	*ops = &target_storage;
 	if (stat(target, st) < 0) {
-		/* null:1G and the like are no files. Storage has the words for what is neither. */
-		if (strchr(target, ':')) {
+		/* Storage has the words for what is neither a file nor a kind of source. */
+		if (has_scheme(target)) {
 			memset(st, 0, sizeof(*st));
 			return 0;
 		}
@@ -66,6 +72,12 @@ static int check_write(const char *target, const struct bench_opts *o, const str
 	if (S_ISSOCK(st->st_mode))
 		err_set(e, -EINVAL, "would-overwrite",
 			"writing to %s destroys what is on the disk behind it", target);
+	else if (!strncmp(target, "null:", 5) || !strncmp(target, "mem:", 4))
+		return 0; /* nothing of it is kept */
+	else if (has_scheme(target))
+		/* Whatever is behind the name: a file called like the whole of it says nothing. */
+		err_set(e, -EINVAL, "would-overwrite", "writing to %s may destroy what is there",
+			target);
 	else if (S_ISBLK(st->st_mode))
 		err_set(e, -EINVAL, "would-overwrite", "writing to %s destroys what is on it",
 			target);
@@ -141,15 +153,16 @@ static uint64_t requests(const struct bench *b)
 	return n;
 }
 
-enum event { EV_TIME, EV_STOP, EV_GONE, EV_ENDED, EV_STALLED };
+enum event { EV_TIME, EV_STOP, EV_GONE, EV_ENDED, EV_STALLED, EV_GIVE_UP };
 
 /**
  * struct watch - the control thread's view
  * @moved_ns:	when @last_done changed last
+ * @give_up_ns:	when not to wait any longer for what is in flight, 0: never
  * @shown_ns, @shown_done: at the last progress report
  */
 struct watch {
-	uint64_t last_done, moved_ns;
+	uint64_t last_done, moved_ns, give_up_ns;
 	uint64_t shown_ns, shown_done;
 };
 
@@ -196,7 +209,6 @@ static enum event wait_until(struct bench *b, struct watch *w, uint64_t end, int
 	uint64_t begin = clock_ns(), now = begin;
 	bool all = end == UINT64_MAX, mind_stop = phase != PHASE_STOP;
 
-	w->moved_ns = now;
 	while (now < end) {
 		uint64_t left = (end - now) / 1000000 + 1;
 		enum event ev;
@@ -210,9 +222,11 @@ static enum event wait_until(struct bench *b, struct watch *w, uint64_t end, int
 		if (requests(b) != w->last_done) {
 			w->last_done = requests(b);
 			w->moved_ns = now;
-		} else if (now - w->moved_ns > STALL_NS) {
+		} else if (now - w->moved_ns > bench_patience_ns(b)) {
 			return EV_STALLED;
 		}
+		if (w->give_up_ns && now >= w->give_up_ns)
+			return EV_GIVE_UP;
 		if (now - w->shown_ns >= TICK_MS * UINT64_C(1000000))
 			show(b, w, now, begin, all ? 0 : end, phase);
 	}
@@ -232,8 +246,8 @@ static int event_error(const struct bench *b, enum event ev, struct err *e)
 			       "the back-end of %s has gone away during the run", b->target);
 	if (ev == EV_STALLED)
 		return err_set(e, -ETIMEDOUT, "no-answer",
-			       "no request to %s was answered for %d seconds", b->target,
-			       (int)(STALL_NS / SECOND));
+			       "no request to %s was answered for %.3g seconds", b->target,
+			       (double)bench_patience_ns(b) / (double)SECOND);
 	return 0;
 }
 
@@ -255,7 +269,8 @@ static void cpu_end(struct bench *b, struct bench_result *r, int64_t begin)
 /* Warm-up, measurement, end. */
 static int phases(struct bench *b, struct bench_result *r, struct err *e)
 {
-	struct watch w = { .shown_ns = clock_ns() };
+	uint64_t now = clock_ns();
+	struct watch w = { .shown_ns = now, .moved_ns = now };
 	enum event ev = EV_TIME;
 	int64_t cpu;
 	int ret, phase;
@@ -274,16 +289,18 @@ static int phases(struct bench *b, struct bench_result *r, struct err *e)
 	phase = ret ? PHASE_ABORT : ev == EV_TIME ? PHASE_CHECK : PHASE_STOP;
 	set_phase(b, phase);
 	while (phase < PHASE_ABORT) {
+		if (phase == PHASE_STOP && !w.give_up_ns)
+			w.give_up_ns = clock_ns() + GIVE_UP_NS;
 		ev = wait_until(b, &w, UINT64_MAX, phase);
 		if (ev == EV_ENDED)
 			break;
 		ret = event_error(b, ev, e);
-		phase = ret ? PHASE_ABORT : PHASE_STOP;
+		phase = ret || ev == EV_GIVE_UP ? PHASE_ABORT : PHASE_STOP;
 		r->stopped = true;
 		set_phase(b, phase);
 	}
 	/* Told to abort, they end by themselves, unless a disk hangs on to what is in flight. */
-	for (int i = 0; atomic_load(&b->alive) && i < 50; i++)
+	for (int i = 0; atomic_load(&b->alive) && i < 10; i++)
 		look_around(b, TICK_MS, false);
 	return ret;
 }
@@ -319,6 +336,18 @@ static int first_failure(const struct bench *b, int ret, struct err *e)
 	return ret;
 }
 
+/* Figures of nothing are no figures. */
+static int nothing_done(const struct bench *b, const struct bench_result *r, struct err *e)
+{
+	if (r->requests)
+		return 0;
+	err_set(e, r->stopped ? -EINTR : -ENODATA, "no-requests", "%s: no request was finished",
+		b->target);
+	if (r->stopped)
+		return err_hint(e, "The run was ended before anything was measured");
+	return err_hint(e, "Its answers take longer than the run: a longer --secs");
+}
+
 /* Requests are still out, and may come back at any time. */
 static bool stuck(struct bench *b)
 {
@@ -333,15 +362,20 @@ static int measure(struct bench *b, struct bench_result *r, struct err *e)
 	r->info = b->info;
 	if (ret < 0)
 		return ret;
+	if (b->o->loaded)
+		b->o->loaded(b->o->ctx);
 	ret = b->ops->start(b, e);
 	if (ret < 0)
 		return ret;
 	ret = phases(b, r, e);
 	if (stuck(b))
-		return ret;
+		return ret ? ret :
+			     err_set(e, -ETIMEDOUT, "no-answer", "requests to %s do not come back",
+				     b->target);
 	b->ops->join(b);
 	collect(b, r);
-	return first_failure(b, ret, e);
+	ret = first_failure(b, ret, e);
+	return ret < 0 ? ret : nothing_done(b, r, e);
 }
 
 int bench_check(const char *target, const struct bench_opts *o, struct err *e)

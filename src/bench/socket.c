@@ -416,7 +416,7 @@ static int sock_open(struct bench *b, struct err *e)
 
 	if (!s)
 		return err_sys(e, -ENOMEM, "out-of-memory", "cannot make a load");
-	s->c = vuc_connect(b->target, VUC_TIMEOUT_MS, e);
+	s->c = vuc_connect(b->target, (int)(bench_patience_ns(b) / 1000000), e);
 	if (!s->c)
 		return e->code;
 	s->t = vuc_transport(s->c, e);
@@ -473,6 +473,9 @@ static void sock_close(struct bench *b)
 
 	if (!s)
 		return;
+	/* It does not answer, or nobody wants to wait: it would be asked to stop each queue. */
+	if (s->c && atomic_load(&b->phase) == PHASE_ABORT)
+		shutdown(vuc_fd(s->c), SHUT_RDWR);
 	fe_blk_close(s->blk); /* what is still out comes back to io_done() */
 	if (s->t)
 		s->t->ops->close(s->t);

@@ -61,6 +61,12 @@ int bench_lanes(struct bench *b, uint64_t capacity, struct err *e);
 /* Any thread; the lane is not touched by it any more. */
 void bench_lane_ended(struct bench *b);
 
+/* How long to wait for an answer. */
+static inline uint64_t bench_patience_ns(const struct bench *b)
+{
+	return b->o->timeout_ns ? b->o->timeout_ns : UINT64_C(10000000000);
+}
+
 /* The CPU for lane @i, -1: any. */
 static inline int bench_cpu(const struct bench *b, unsigned int i)
 {

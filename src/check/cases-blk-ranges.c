@@ -393,6 +393,6 @@ const struct check_case check_blk_range_cases[] = {
 	  CHECK_SHOULD, NEED_RW, false, not_accepted },
 	{ "blk.read-only-ranges", "VIRTIO 1.3 5.2.6.2",
 	  "DISCARD and WRITE_ZEROES on a read-only disk are errors and change nothing", CHECK_MUST,
-	  NEED_BLK | NEED_READ_ONLY, false, read_only },
+	  NEED_BLK | NEED_READ_ONLY | NEED_WRITE, false, read_only },
 	{ 0 },
 };

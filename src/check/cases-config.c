@@ -415,9 +415,12 @@ static void read_only(struct check *c)
 	}
 	if (!get(c, v, 0, sizeof(is), &is))
 		check_fail(c, "the capacity can be read afterwards", "it is refused");
-	if (is != was)
+	if (is != was) {
+		/* Some keep it for the next connection. */
+		vuc_set_config(v, 0, &was, sizeof(was), BY_DRIVER, NULL);
 		check_fail(c, "a write of the driver does not change the capacity",
 			   "%" PRIu64 " sectors became %" PRIu64, le64toh(was), le64toh(is));
+	}
 	/* "MUST NOT accept": where that can be seen. */
 	if (!refused && check_offers_protocol(c, VHOST_USER_PROTOCOL_F_REPLY_ACK))
 		check_fail(c, "SET_CONFIG of a read-only field is not accepted",
@@ -492,14 +495,19 @@ static void writeback_value(struct check *c)
 		check_fail(c, "a cache mode of 0 or 1", "%u, as was written", is);
 }
 
+/* The driver before it, which had FLUSH, has left it at 1: not every mode begins there. */
 static void writeback_without_flush(struct check *c)
 {
-	struct vuc *v = check_connect(c);
 	uint64_t f = VIRTIO_BIT(VIRTIO_F_VERSION_1) | BIT30 | VIRTIO_BIT(VIRTIO_BLK_F_CONFIG_WCE);
-	uint8_t is;
+	struct vuc *v = begin(c, UINT64_MAX);
+	uint8_t was = writeback(c, v), is;
 
+	restore(v, 1);
+	check_disconnect(c, v);
+	v = check_connect(c);
 	check_negotiate(c, v, f, PF(CONFIG) | PF(REPLY_ACK));
 	is = writeback(c, v);
+	restore(v, was);
 	if (is != 0)
 		check_fail(c, "write-through (0): the driver has no FLUSH", "writeback is %u", is);
 }

@@ -40,8 +40,17 @@ struct world {
 	struct vhost_user_record_packed *packed;
 };
 
+/* That it is not longer than its file vuc_get_inflight_fd() has seen to. */
 static void map_record(struct check *c, struct world *w)
 {
+	uint64_t need = check_packed(c) ?
+				sizeof(*w->packed) + ENTRIES * sizeof(w->packed->desc[0]) :
+				sizeof(*w->split) + ENTRIES * sizeof(w->split->desc[0]);
+
+	if (w->i.mmap_size < need || w->i.mmap_offset % 8) {
+		close(w->i.fd);
+		check_skip(c, "the record is not laid out as the specification shows");
+	}
 	w->map_size = w->i.mmap_offset + w->i.mmap_size;
 	w->map = mmap(NULL, w->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, w->i.fd, 0);
 	if (w->map == MAP_FAILED)

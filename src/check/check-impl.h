@@ -16,7 +16,7 @@
  * @restart:	command that starts it, or NULL
  * @patience_ms: how long it may take to accept and answer the first message
  * @child:	shell that runs @restart, leader of its process group; 0: none
- * @child_status: of wait(), once @child_ended
+ * @child_status: as of wait(), once @child_ended; it is waited for at the end
  * @pid, @pidfd: who listens, as the socket tells; -1: not known
  * @one_shot:	it ends with its connection, as many do, and @restart brings it back
  * @spare:	a connection made while waiting for it to listen, or -1

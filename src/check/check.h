@@ -116,6 +116,7 @@ static inline bool check_offers_protocol(const struct check *c, unsigned int bit
 }
 bool check_packed(const struct check *c);    /* the ring format of this run */
 int check_timeout_ms(const struct check *c); /* for whatever must come */
+bool check_may_write(const struct check *c); /* --write: a disk with defects may lose what it has */
 uint32_t check_rnd(struct check *c);         /* the same in every run */
 
 /* ---- ending a case; none of these returns ---- */
@@ -131,10 +132,10 @@ void check_fail(struct check *c, const char *expected, const char *fmt, ...)
 void check_skip(struct check *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3), noreturn));
 /* A call that fills in an error succeeded, or the case fails with that error. */
-#define check_ok(c, e, call)                                               \
-	do {                                                               \
-		if ((call) < 0)                                            \
-			check_fail(c, #call " succeeds", "%s", (e)->what); \
+#define check_ok(c, e, call)                                                 \
+	do {                                                                 \
+		if ((call) < 0)                                              \
+			check_fail(c, "the call succeeds", "%s", (e)->what); \
 	} while (0)
 /* One more line for the report, shown if the case fails. */
 void check_note(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -289,6 +290,9 @@ struct check_report {
 struct check_reporter {
 	const char *name;
 	void (*begin)(FILE *f, const char *socket, const struct check_facts *facts, unsigned int n);
+	/* Instead of @begin, of a format whose head has the totals: cases are kept until then. */
+	void (*head)(FILE *f, const char *socket, const struct check_facts *facts, unsigned int n,
+		     const unsigned int by_result[5], uint64_t ns);
 	void (*one)(FILE *f, const struct check_report *r, unsigned int number);
 	/* How many were skipped for @reason; NULL if the format does not say. */
 	void (*skipped)(FILE *f, const char *reason, unsigned int n);
@@ -307,6 +311,8 @@ extern const struct check_reporter check_report_tap, check_report_junit, check_r
  * @timeout_ms:	for each thing that must come
  * @rings:	bit 0 split, bit 1 packed
  * @verbose:	give the messages of cases that passed to the report, too
+ * @stop_fd:	readable: run no more cases, -1: none
+ * @begun:	called with @ctx before the first case; may be NULL
  */
 struct check_opts {
 	const char *socket;
@@ -316,6 +322,9 @@ struct check_opts {
 	int timeout_ms;
 	unsigned int rings;
 	bool verbose;
+	int stop_fd;
+	void (*begun)(void *ctx);
+	void *ctx;
 };
 
 /*

@@ -63,7 +63,7 @@ const char *check_missing(const struct check *c, const struct check_case *k, boo
 		return "there is one queue only";
 	if ((needs & NEED_READ_ONLY) && !read_only)
 		return "the disk is not read-only";
-	if ((needs & (NEED_WRITABLE | NEED_WRITE)) && read_only)
+	if ((needs & (NEED_WRITABLE | NEED_WRITE)) && !(needs & NEED_READ_ONLY) && read_only)
 		return "the disk is read-only";
 	if ((needs & NEED_WRITE) && !c->o->write)
 		return "changes what is on the disk: only with --write";

@@ -122,6 +122,11 @@ int check_timeout_ms(const struct check *c)
 	return c->o->timeout_ms;
 }
 
+bool check_may_write(const struct check *c)
+{
+	return c->o->write;
+}
+
 uint32_t check_rnd(struct check *c)
 {
 	/* xorshift: no test of randomness, only the same in every run */

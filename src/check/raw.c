@@ -16,6 +16,8 @@
 #include "util/loop.h"
 #include "wire/virtio-blk.h"
 
+#define PAYLOAD_MAX 65536u /* of an answer: those that are defined have a few hundred bytes */
+
 static uint64_t deadline(const struct check *c)
 {
 	return clock_ns() + (uint64_t)check_timeout_ms(c) * 1000000;
@@ -163,6 +165,10 @@ static int recv_exactly(struct check *c, struct vuc *v, void *buf, size_t len, u
 		if (n > 0) {
 			close_received(&mh);
 			done += (size_t)n;
+			/* A stream that never stops is no answer either. */
+			if (done < len && clock_ns() >= end)
+				check_fail(c, "an answer, or the end of the connection",
+					   "a part of one within %d ms", check_timeout_ms(c));
 		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 			return 0;
 		} else if (!await(vuc_fd(v), POLLIN, end)) {
@@ -189,6 +195,9 @@ int raw_recv(struct check *c, struct vuc *v, struct vhost_user_hdr *h, void *pay
 	    !(h->flags & VHOST_USER_F_REPLY))
 		check_fail(c, "an answer with version 1 and the reply flag",
 			   "request %u, flags 0x%x, size %u", h->request, h->flags, h->size);
+	if (h->size > PAYLOAD_MAX)
+		check_fail(c, "an answer of at most 64 KiB", "request %u, size %u", h->request,
+			   h->size);
 	left = h->size;
 	if (MIN(left, max) && !recv_exactly(c, v, payload, MIN(left, max), end))
 		return 0;

@@ -28,18 +28,22 @@ static void put_xml(FILE *f, const char *s)
 	}
 }
 
-static void begin(FILE *f, const char *socket, const struct check_facts *x, unsigned int n)
+static void head(FILE *f, const char *socket, const struct check_facts *x, unsigned int n,
+		 const unsigned int by_result[5], uint64_t ns)
 {
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
 	      "<testsuite name=\"vuctl check ",
 	      f);
 	put_xml(f, socket);
 	fprintf(f,
-		"\" tests=\"%u\">\n<properties>\n"
+		"\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%" PRIu64
+		".%03u\">\n<properties>\n"
 		"<property name=\"features\" value=\"0x%" PRIx64 "\"/>\n"
 		"<property name=\"protocol_features\" value=\"0x%" PRIx64 "\"/>\n"
 		"</properties>\n",
-		n, x->features, x->protocol_features);
+		n, by_result[CHECK_FAILED], by_result[CHECK_DIED] + by_result[CHECK_HUNG],
+		by_result[CHECK_SKIPPED], ns / 1000000000, (unsigned int)(ns / 1000000 % 1000),
+		x->features, x->protocol_features);
 }
 
 static void line(FILE *f, const char *head, const char *text)
@@ -103,7 +107,7 @@ static void end(FILE *f, const unsigned int by_result[5], unsigned int shoulds_f
 
 const struct check_reporter check_report_junit = {
 	.name = "junit",
-	.begin = begin,
+	.head = head,
 	.one = one,
 	.end = end,
 };

@@ -2,6 +2,8 @@
 /* vuctl check: which cases run, in what order, and what became of each. */
 #include <errno.h>
 #include <fnmatch.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,17 +18,23 @@
 
 /**
  * struct run - the whole
+ * @f:		where cases are reported: @out, or @body until the totals are known
+ * @ns:		that cases took
+ * @interrupted: no more cases are run since nobody wants them
  * @stopped:	why no more cases are run, empty: they are
  * @reasons:	why cases were skipped, and how many each
  */
 struct run {
 	struct check c;
 	const struct check_reporter *r;
-	FILE *f;
+	FILE *f, *out;
+	char *body;
+	size_t body_size;
+	uint64_t ns;
 	unsigned int number;
 	unsigned int by_result[5];
 	unsigned int shoulds_failed;
-	bool failed;
+	bool failed, interrupted;
 	char stopped[700];
 	unsigned int not_run;
 	struct {
@@ -95,14 +103,48 @@ static void for_each(const struct check_opts *o,
 
 /* ---- one case ---- */
 
+/* The case that runs on this thread: a signal tells its handler nothing else of it. */
+static _Thread_local struct check *guarded;
+
+/*
+ * A file that the back-end shares with us, or we with it, was cut off, and a
+ * case looked at what is no longer there. Nothing but such an access gets here,
+ * so no lock is held that longjmp() would leave behind.
+ */
+static void on_sigbus(int sig, siginfo_t *si, void *uc)
+{
+	struct check *c = guarded;
+
+	(void)uc;
+	if (!c || si->si_code <= 0) {
+		signal(sig, SIG_DFL); /* not of a case: it happens again, or is sent again */
+		if (si->si_code <= 0)
+			raise(sig);
+		return;
+	}
+	c->result = CHECK_FAILED;
+	strcpy(c->expected, "memory that stays as long as it is shared");
+	strcpy(c->got, "the file behind it was cut off");
+	longjmp(c->end, 1);
+}
+
 /* check_fail() and the like come back here. */
 static void run_guarded(struct check *c)
 {
+	/* Not blocked within: nobody returns from it. */
+	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction old;
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGBUS, &sa, &old);
+	guarded = c;
 	if (setjmp(c->end) == 0) {
 		c->running = true;
 		c->k->run(c);
 	}
 	c->running = false;
+	guarded = NULL;
+	sigaction(SIGBUS, &old, NULL);
 }
 
 static void clean_up(struct check *c)
@@ -195,9 +237,21 @@ static void report(struct run *run, const char *id, uint64_t ns)
 		run->by_result[r.result]++;
 	if (r.result == CHECK_SKIPPED)
 		count_reason(run, c->got);
+	run->ns += ns;
 	run->failed |= check_report_fatal(&r);
 	run->r->one(run->f, &r, ++run->number);
 	fflush(run->f);
+}
+
+/* Somebody has pressed Ctrl-C. */
+static void look_for_stop(struct run *run)
+{
+	struct pollfd p = { .fd = run->c.o->stop_fd, .events = POLLIN };
+
+	if (run->stopped[0] || poll(&p, 1, 0) <= 0)
+		return;
+	run->interrupted = true;
+	snprintf(run->stopped, sizeof(run->stopped), "ended by a signal");
 }
 
 static void run_one(void *ctx, const struct check_case *k, bool packed)
@@ -212,6 +266,7 @@ static void run_one(void *ctx, const struct check_case *k, bool packed)
 	c->packed = packed;
 	make_id(id, sizeof(id), k, packed);
 	check_outcome_begin(c);
+	look_for_stop(run);
 	why = check_missing(c, k, packed, buf, sizeof(buf));
 	if (!why && run->stopped[0]) {
 		why = run->stopped;
@@ -237,6 +292,43 @@ static void count_one(void *ctx, const struct check_case *k, bool packed)
 	(void)k;
 	(void)packed;
 	++*(unsigned int *)ctx;
+}
+
+/* A pattern that fits nothing is a slip of the pen: the run would not test what it should. */
+static int check_patterns(const char *option, const char *const *patterns, struct err *e)
+{
+	const struct check_opts all = { .rings = SPLIT | PACKED };
+	const char *one[2] = { NULL, NULL };
+	struct check_opts o = all;
+
+	for (; patterns && *patterns; patterns++) {
+		unsigned int n = 0;
+
+		one[0] = *patterns;
+		o.only = one;
+		for_each(&o, count_one, &n);
+		if (n == 0)
+			return err_set(e, -EINVAL, "no-case", "no case has such an id: %s '%s'",
+				       option, *patterns);
+	}
+	return 0;
+}
+
+/* How many cases are to be run: at least one. */
+static int choose(const struct check_opts *o, unsigned int *n, struct err *e)
+{
+	int ret = check_patterns("--only", o->only, e);
+
+	if (ret == 0)
+		ret = check_patterns("--skip", o->skip, e);
+	if (ret < 0)
+		return ret;
+	for_each(o, count_one, n);
+	if (*n)
+		return 0;
+	if (o->skip && *o->skip)
+		return err_set(e, -EINVAL, "no-case", "--skip leaves no case to run");
+	return err_set(e, -EINVAL, "no-case", "no case is left to run: --rings excludes them all");
 }
 
 /* Who it is, and whether it outlives its connections. */
@@ -283,6 +375,15 @@ static int finish(struct run *run, struct err *e)
 			run->r->skipped(run->f, run->reasons[i].text, run->reasons[i].n);
 	run->r->end(run->f, run->by_result, run->shoulds_failed);
 	fflush(run->f);
+	if (run->r->head) {
+		run->r->head(run->out, run->c.o->socket, &run->c.facts, run->number, run->by_result,
+			     run->ns);
+		fwrite(run->body, 1, run->body_size, run->out);
+		fflush(run->out);
+	}
+	if (run->interrupted)
+		return err_set(e, -EINTR, "interrupted", "%s; %u cases were not run", run->stopped,
+			       run->not_run);
 	if (!run->stopped[0])
 		return run->failed;
 	err_set(e, -ECONNREFUSED, "backend-died", "%s; %u cases were not run", run->stopped,
@@ -298,23 +399,34 @@ int check_run(const struct check_opts *o, const struct check_reporter *r, FILE *
 	unsigned int n = 0;
 	int ret;
 
-	for_each(o, count_one, &n);
-	if (n == 0)
-		return err_set(e, -EINVAL, "no-case", "no case has such an id");
+	if (choose(o, &n, e) < 0)
+		return e->code;
 	run = calloc(1, sizeof(*run));
 	if (!run)
 		return err_sys(e, -ENOMEM, "out-of-memory", "cannot begin");
 	run->c.o = o;
 	run->r = r;
-	run->f = f;
+	run->out = f;
+	run->f = r->head ? open_memstream(&run->body, &run->body_size) : f;
+	if (!run->f) {
+		free(run);
+		return err_sys(e, -ENOMEM, "out-of-memory", "cannot begin");
+	}
 	check_server_init(&run->c.server, o);
 	ret = meet(&run->c, e);
 	if (ret == 0) {
-		r->begin(f, o->socket, &run->c.facts, n);
+		if (o->begun)
+			o->begun(o->ctx);
+		if (r->begin)
+			r->begin(f, o->socket, &run->c.facts, n);
 		for_each(o, run_one, run);
 		ret = finish(run, e);
 	}
 	check_server_fini(&run->c.server);
+	if (run->f != f) {
+		fclose(run->f);
+		free(run->body);
+	}
 	free(run);
 	return ret;
 }
@@ -346,9 +458,8 @@ int check_list(const struct check_opts *o, FILE *f, struct err *e)
 	struct list l = { 0 };
 	unsigned int n = 0;
 
-	for_each(o, count_one, &n);
-	if (n == 0)
-		return err_set(e, -EINVAL, "no-case", "no case has such an id");
+	if (choose(o, &n, e) < 0)
+		return e->code;
 	l.k = calloc(n, sizeof(const struct check_case *));
 	if (!l.k)
 		return err_sys(e, -ENOMEM, "out-of-memory", "cannot list the cases");

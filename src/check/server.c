@@ -53,28 +53,44 @@ static void drop(int *fd)
 
 /* ---- our child ---- */
 
-static bool reap(struct check_server *s)
+/*
+ * Has the shell ended? It stays a zombie until stop_child(), so that its number,
+ * and that of its group, can be nobody else's while we may still signal it.
+ */
+static bool ended(struct check_server *s)
 {
-	if (s->child && !s->child_ended && waitpid(s->child, &s->child_status, WNOHANG) == s->child)
+	siginfo_t si = { 0 };
+
+	if (!s->child || s->child_ended)
+		return s->child_ended;
+	if (waitid(P_PID, (id_t)s->child, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    si.si_pid == s->child) {
 		s->child_ended = true;
+		s->child_status = si.si_code == CLD_EXITED ? W_EXITCODE(si.si_status, 0) :
+							     W_EXITCODE(0, si.si_status);
+	}
 	return s->child_ended;
 }
 
 static void stop_child(struct check_server *s)
 {
 	uint64_t end = in_ms(TERM_MS);
+	bool left;
 
 	if (!s->child)
 		return;
 	/* The group: a shell may have started it as a child of its own. */
 	kill(-s->child, SIGTERM);
-	while (!reap(s) && clock_ns() < end)
+	while (!ended(s) && clock_ns() < end)
 		nap();
-	while (kill(-s->child, 0) == 0 && clock_ns() < end)
-		nap();
-	kill(-s->child, SIGKILL);
 	if (!s->child_ended)
-		waitpid(s->child, &s->child_status, 0);
+		kill(-s->child, SIGKILL);
+	waitpid(s->child, &s->child_status, 0);
+	/* While somebody is in the group, its number is not given away. */
+	while ((left = kill(-s->child, 0) == 0) && clock_ns() < end)
+		nap();
+	if (left)
+		kill(-s->child, SIGKILL);
 	s->child = 0;
 	s->child_ended = false;
 }
@@ -120,7 +136,7 @@ int check_server_start(struct check_server *s, struct err *e)
 		if (s->spare >= 0)
 			return 0;
 		/* Status 0: it left something behind in the background. */
-		if (reap(s) && s->child_status)
+		if (ended(s) && s->child_status)
 			break;
 		nap();
 	} while (clock_ns() < end);
@@ -244,7 +260,7 @@ static enum check_result one_shot_state(struct check_server *s, struct err *e)
 		err_set(e, -ETIMEDOUT, "backend-hung", "the back-end does not end as it used to");
 		return CHECK_HUNG;
 	}
-	for (uint64_t end = in_ms(TERM_MS); !reap(s) && clock_ns() < end;)
+	for (uint64_t end = in_ms(TERM_MS); !ended(s) && clock_ns() < end;)
 		nap();
 	if (s->child_ended && s->child_status) {
 		err_set(e, -ECONNREFUSED, "backend-died", "the back-end ended with %s %d",

@@ -2,6 +2,9 @@
 /* The result of vuctl bench as one JSON object; durations are in nanoseconds. */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cli/bench.h"
 
@@ -18,6 +21,14 @@ static json_t *real(double v)
 	return j ? j : json_null();
 }
 
+/* A file name in it need not be UTF-8. */
+static json_t *text(const char *s)
+{
+	json_t *j = json_string(s);
+
+	return j ? j : json_string("");
+}
+
 static json_t *workload(const struct bench_opts *o)
 {
 	return json_pack("{s:s, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "rw",
@@ -28,10 +39,14 @@ static json_t *workload(const struct bench_opts *o)
 
 static json_t *latency(const struct hist *h)
 {
+	/* Of nothing there is no quantile. */
+	if (!h->count)
+		return json_pack("{s:n, s:n, s:n, s:n, s:n, s:n}", "mean", "min", "p50", "p99",
+				 "p99_9", "max");
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", real(hist_mean(h)), "min",
-			 whole(h->count ? h->min : 0), "p50", whole(hist_quantile(h, 500000)),
-			 "p99", whole(hist_quantile(h, 990000)), "p99_9",
-			 whole(hist_quantile(h, 999000)), "max", whole(h->max));
+			 whole(h->min), "p50", whole(hist_quantile(h, 500000)), "p99",
+			 whole(hist_quantile(h, 990000)), "p99_9", whole(hist_quantile(h, 999000)),
+			 "max", whole(h->max));
 }
 
 static void add_ring(json_t *j, const struct bench_result *r)
@@ -78,6 +93,30 @@ static json_t *result(const struct bench_cmd *c, const char *target, const struc
 	return j;
 }
 
+static void add_error(json_t *j, const struct err *e)
+{
+	if (e->code == 0)
+		return;
+	json_object_set_new(j, "error",
+			    json_pack("{s:s, s:o, s:o, s:i}", "id", e->id ? e->id : "unknown",
+				      "message", text(e->what), "hint", text(e->hint), "errno",
+				      -e->code));
+}
+
+void bench_json_error(const struct err *e)
+{
+	json_t *j = json_object();
+	char *s;
+
+	add_error(j, e);
+	s = json_dumps(j, JSON_COMPACT);
+	json_decref(j);
+	if (s && write(STDOUT_FILENO, s, strlen(s)) == (ssize_t)strlen(s) &&
+	    write(STDOUT_FILENO, "\n", 1) < 0)
+		perror("vuctl: write");
+	free(s);
+}
+
 static void put(json_t *j)
 {
 	json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
@@ -85,11 +124,12 @@ static void put(json_t *j)
 	json_decref(j);
 }
 
-void bench_json(const struct bench_cmd *c, const struct bench_result *r)
+void bench_json(const struct bench_cmd *c, const struct bench_result *r, const struct err *e)
 {
 	json_t *j = result(c, c->target[0], r);
 
 	json_object_set_new(j, "workload", workload(&c->o));
+	add_error(j, e);
 	put(j);
 }
 
@@ -99,7 +139,8 @@ static json_t *spread(const struct bench_spread *s)
 			 real(s->max));
 }
 
-void bench_json_comparison(const struct bench_cmd *c, const struct bench_comparison *cmp)
+void bench_json_comparison(const struct bench_cmd *c, const struct bench_comparison *cmp,
+			   const struct err *e)
 {
 	json_t *targets = json_array(), *j;
 
@@ -116,5 +157,6 @@ void bench_json_comparison(const struct bench_cmd *c, const struct bench_compari
 	json_object_set_new(j, "ratio",
 			    json_pack("{s:o, s:o}", "iops", spread(&cmp->iops), "cpu_per_request",
 				      cmp->has_cpu ? spread(&cmp->cpu) : json_null()));
+	add_error(j, e);
 	put(j);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The options of vuctl bench. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/bench.h"
+#include "util/compiler.h"
 #include "util/size.h"
 
 #define SECS_MAX   86400.0
@@ -36,6 +39,7 @@ enum {
 	O_COMPARE,
 	O_ROUNDS,
 	O_QUIET,
+	O_TIMEOUT,
 };
 
 const struct opt_desc bench_opts_table[] = {
@@ -46,6 +50,7 @@ const struct opt_desc bench_opts_table[] = {
 	{ O_QUEUES, "queues", 0, "N", "queues, each with a thread of its own (default: 1)" },
 	{ O_SECS, "secs", 0, "SECONDS", "how long to measure (default: 5)" },
 	{ O_WARMUP, "warmup", 0, "SECONDS", "how long to run before that (default: 0.5)" },
+	{ O_TIMEOUT, "timeout", 0, "SECONDS", "no answer for so long ends it (default: 10)" },
 	{ O_OFFSET, "offset", 0, "SIZE", "begin of the part to use (default: 0)" },
 	{ O_SIZE, "size", 0, "SIZE", "its size (default: to the end)" },
 	{ O_SEED, "seed", 0, "N", "for other random offsets (default: 0)" },
@@ -70,36 +75,6 @@ const struct opt_desc bench_opts_table[] = {
 	{ CLI_OPT_HELP, "help", 'h', NULL, "show this help" },
 	{ 0 },
 };
-
-/* "0,2-5" */
-static int set_cpus(struct bench_cmd *c, const char *value, struct err *e)
-{
-	const char *p = value;
-
-	for (c->o.ncpus = 0;; p++) {
-		unsigned long from, to;
-		char *end;
-
-		if (*p < '0' || *p > '9')
-			break;
-		from = to = strtoul(p, &end, 10);
-		p = end;
-		if (*p == '-' && p[1] >= '0' && p[1] <= '9') {
-			to = strtoul(p + 1, &end, 10);
-			p = end;
-		}
-		if (from > to || to >= BENCH_CPUS_MAX || c->o.ncpus + (to - from) >= BENCH_CPUS_MAX)
-			break;
-		for (; from <= to; from++)
-			c->cpus[c->o.ncpus++] = (int)from;
-		if (!*p)
-			return 0;
-		if (*p != ',')
-			break;
-	}
-	err_set(e, -EINVAL, "bad-value", "--cpus '%s' is no list of processors", value);
-	return err_hint(e, "Like this: --cpus 0,2-5");
-}
 
 static int set_secs(const char *what, const char *value, double min, uint64_t *ns, struct err *e)
 {
@@ -232,6 +207,7 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 {
 	struct bench_cmd *c = ctx;
 
+	c->given |= id < 64 ? UINT64_C(1) << id : 0;
 	switch (id) {
 	case O_RW:
 		return set_rw(c, value, e);
@@ -241,6 +217,8 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 		return set_size(c, id, value, e);
 	case O_SECS:
 		return set_secs("--secs", value, 0.01, &c->o.run_ns, e);
+	case O_TIMEOUT:
+		return set_secs("--timeout", value, 0.1, &c->o.timeout_ns, e);
 	case O_WARMUP:
 		return set_secs("--warmup", value, 0, &c->o.warmup_ns, e);
 	case O_QD:
@@ -252,8 +230,10 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	case O_ROUNDS:
 		return set_number(c, id, value, e);
 	case O_CPUS:
-		return set_cpus(c, value, e);
+		return opts_cpus("--cpus", value, c->cpus, BENCH_CPUS_MAX, &c->o.ncpus, e);
 	case O_COMPARE:
+		if (!strncmp(value, "--", 2))
+			return err_set(e, -EINVAL, "bad-value", "--compare needs a target");
 		c->target[1] = value;
 		return 0;
 	default:
@@ -262,8 +242,75 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	}
 }
 
+static bool given(const struct bench_cmd *c, int id)
+{
+	return c->given >> id & 1;
+}
+
+/* The kernel knows which there are, and which of them we may use. */
+static int check_cpus(const struct bench_cmd *c, struct err *e)
+{
+	cpu_set_t before, one;
+	int bad = -1;
+
+	if (!c->o.ncpus || sched_getaffinity(0, sizeof(before), &before) < 0)
+		return 0;
+	for (unsigned int i = 0; i < c->o.ncpus && bad < 0; i++) {
+		CPU_ZERO(&one);
+		CPU_SET(c->o.cpus[i], &one);
+		if (sched_setaffinity(0, sizeof(one), &one) < 0)
+			bad = c->o.cpus[i];
+	}
+	sched_setaffinity(0, sizeof(before), &before);
+	if (bad < 0)
+		return 0;
+	return err_set(e, -EINVAL, "bad-value", "--cpus: there is no processor %d for us", bad);
+}
+
+static const char *first_given(const struct bench_cmd *c, const int *ids, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (const struct opt_desc *d = bench_opts_table; d->name; d++)
+			if (d->id == ids[i] && given(c, ids[i]))
+				return d->name;
+	return NULL;
+}
+
+int bench_fits(const struct bench_cmd *c, struct err *e)
+{
+	static const int of_socket[] = { O_PACKED,     O_NO_EVENT_IDX, O_NO_INDIRECT,
+					 O_QUEUE_SIZE, O_CALL_AFTER,   O_BATCH };
+	static const int of_file[] = { O_DIRECT, O_NO_LOCK };
+	bool sockets = false, others = false;
+	const char *name;
+
+	for (unsigned int i = 0; i < 2 && c->target[i]; i++) {
+		struct stat st;
+		bool there = stat(c->target[i], &st) == 0;
+
+		/* What is not there may have been meant to be either. */
+		if (!there && !strchr(c->target[i], ':'))
+			return 0;
+		sockets |= there && S_ISSOCK(st.st_mode);
+		others |= !there || !S_ISSOCK(st.st_mode);
+	}
+	name = sockets ? NULL : first_given(c, of_socket, ARRAY_SIZE(of_socket));
+	if (name)
+		return err_set(e, -EINVAL, "options-clash",
+			       "--%s is for the socket of a back-end: %s is none", name,
+			       c->target[0]);
+	name = others ? NULL : first_given(c, of_file, ARRAY_SIZE(of_file));
+	if (name)
+		return err_set(e, -EINVAL, "options-clash",
+			       "--%s is for a file or block device: %s is a socket", name,
+			       c->target[0]);
+	return 0;
+}
+
 static int check(const struct bench_cmd *c, struct err *e)
 {
+	if (given(c, O_POLL) && given(c, O_IRQ))
+		return err_set(e, -EINVAL, "options-clash", "--poll and --irq exclude each other");
 	if (c->o.verify && !bench_writes(c->o.rw)) {
 		err_set(e, -EINVAL, "options-clash",
 			"--verify checks what was written: %s does not "
@@ -276,7 +323,7 @@ static int check(const struct bench_cmd *c, struct err *e)
 	if (c->o.poll && c->o.call_after)
 		return err_set(e, -EINVAL, "options-clash",
 			       "--call-after has no meaning with --poll, which waits for nothing");
-	return 0;
+	return check_cpus(c, e);
 }
 
 int bench_parse(struct bench_cmd *c, int argc, char **argv, struct err *e)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cli/bench.h"
@@ -61,20 +60,39 @@ static void on_round(void *ctx, unsigned int n, unsigned int side, const struct 
 	}
 }
 
-/* Ctrl-C ends the run, not us: what was measured is shown. */
-static int stop_signals(void)
-{
-	sigset_t set;
+/* ---- signals ---- */
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+static void on_loaded(void *ctx)
+{
+	struct bench_cmd *c = ctx;
+
+	atomic_store(&c->stopper.begun, true);
+}
+
+/* Ctrl-C ends the run, not us: what was measured is shown. The second ends us. */
+static void end_now(void *ctx, int signo)
+{
+	struct bench_cmd *c = ctx;
+	struct err e;
+
+	err_set(&e, -EINTR, "interrupted", "ended by %s: nothing is measured",
+		signo == SIGINT ? "Ctrl-C" : "a signal");
+	e.hint[0] = 0;
+	clear_line(c);
+	cli_error(&e);
+	if (c->json && !atomic_exchange(&c->ending, true))
+		bench_json_error(&e);
+	_exit(128 + signo);
 }
 
 /* ---- the end ---- */
+
+static int usage(const struct bench_cmd *c, struct err *e)
+{
+	if (c->json)
+		bench_json_error(e);
+	return cli_usage("bench", e);
+}
 
 static bool one_of(const char *id, const char *const list[], unsigned int n)
 {
@@ -112,6 +130,7 @@ static int single(struct bench_cmd *c)
 	struct bench_result *r = calloc(1, sizeof(*r));
 	struct err e = { .code = 0 };
 	int ret, code = EXIT_OK;
+	bool begun;
 
 	if (!r) {
 		err_sys(&e, -ENOMEM, "out-of-memory", "cannot measure");
@@ -120,8 +139,17 @@ static int single(struct bench_cmd *c)
 	}
 	ret = bench_run(c->target[0], &c->o, r, &e);
 	clear_line(c);
-	if (ret == 0 || r->requests) {
-		(c->json ? bench_json : bench_print)(c, r);
+	begun = atomic_load(&c->stopper.begun);
+	if (ret < 0 && !r->requests && begun && !e.hint[0])
+		err_hint(&e, "Nothing was measured until then");
+	if (c->json && !atomic_exchange(&c->ending, true)) {
+		if (begun)
+			bench_json(c, r, &e);
+		else
+			bench_json_error(&e);
+		code = cli_stdout_done();
+	} else if (r->requests) {
+		bench_print(c, r);
 		code = cli_stdout_done();
 	}
 	if (ret < 0) {
@@ -145,12 +173,19 @@ static int comparison(struct bench_cmd *c)
 	}
 	ret = bench_compare(c->target, &c->o, c->rounds, on_round, cmp, &e);
 	clear_line(c);
-	if (cmp->rounds) {
-		(c->json ? bench_json_comparison : bench_print_comparison)(c, cmp);
+	if (!cmp->rounds && ret == 0)
+		ret = err_set(&e, -EINTR, "interrupted", "no round was completed");
+	if (ret == 0)
+		e.code = 0; /* an unfinished round is none */
+	if (c->json && !atomic_exchange(&c->ending, true)) {
+		if (cmp->rounds)
+			bench_json_comparison(c, cmp, &e);
+		else
+			bench_json_error(&e);
 		code = cli_stdout_done();
-	} else if (ret == 0) {
-		err_set(&e, -EINTR, "interrupted", "no round was completed");
-		ret = -EINTR;
+	} else if (cmp->rounds) {
+		bench_print_comparison(c, cmp);
+		code = cli_stdout_done();
 	}
 	if (ret < 0) {
 		cli_error(&e);
@@ -176,15 +211,18 @@ static int bench_main(int argc, char **argv)
 	style.json = c.json;
 	style.quiet = c.quiet;
 	cli_set_style(&style);
-	c.o.stop_fd = stop_signals();
+	if (bench_fits(&c, &e) < 0)
+		return usage(&c, &e);
+	stopper_begin(&c.stopper, end_now, &c);
+	c.o.stop_fd = c.stopper.stop_fd;
 	if (!c.json && !c.quiet && isatty(STDERR_FILENO)) {
 		c.o.progress = on_progress;
 		c.terminal = true;
 	}
 	c.o.ctx = &c;
+	c.o.loaded = on_loaded;
 	code = c.target[1] ? comparison(&c) : single(&c);
-	if (c.o.stop_fd >= 0)
-		close(c.o.stop_fd);
+	stopper_end(&c.stopper);
 	return code;
 }
 

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check/check.h"
 #include "cli/cli.h"
+#include "cli/stopper.h"
 #include "util/compiler.h"
 
 enum {
@@ -60,6 +62,7 @@ struct check_args {
 	const struct check_reporter *reporter;
 	const char *output;
 	bool list, help;
+	struct stopper stopper;
 };
 
 static int add_pattern(const char **list, const char *value, struct err *e)
@@ -143,7 +146,7 @@ static int check_set(void *ctx, int id, const char *value, struct err *e)
 }
 
 /* The exit code of what check_run() or check_list() answered. */
-static int exit_code(int ret, struct err *e)
+static int exit_code(const struct check_args *a, int ret, struct err *e)
 {
 	if (ret >= 0)
 		return ret ? EXIT_FAILED : EXIT_OK;
@@ -152,7 +155,27 @@ static int exit_code(int ret, struct err *e)
 		return cli_usage("check", e);
 	}
 	cli_error(e);
+	if (ret == -EINTR)
+		return 128 + atomic_load(&a->stopper.signo);
 	return cli_exit_code(e, ret == -ECONNREFUSED ? EXIT_NO_SERVER : EXIT_FAILED);
+}
+
+/* Before the first case there is no report; a second signal does not wait for a case. */
+static void end_now(void *ctx, int signo)
+{
+	struct err e;
+
+	(void)ctx;
+	err_set(&e, -EINTR, "interrupted", "ended by a signal");
+	cli_error(&e);
+	_exit(128 + signo);
+}
+
+static void on_begun(void *ctx)
+{
+	struct check_args *a = ctx;
+
+	atomic_store(&a->stopper.begun, true);
 }
 
 static int run_or_list(const struct check_args *a, FILE *f, struct err *e)
@@ -170,7 +193,7 @@ static int to_file(const struct check_args *a, struct err *e)
 		cli_error(e);
 		return cli_exit_code(e, EXIT_FAILED);
 	}
-	code = exit_code(run_or_list(a, f, e), e);
+	code = exit_code(a, run_or_list(a, f, e), e);
 	if (!ferror(f) && fclose(f) == 0)
 		return code;
 	err_sys(e, -errno, "write-failed", "cannot write to '%s'", a->output);
@@ -204,10 +227,18 @@ static int check_main(int argc, char **argv)
 	a.o.socket = argc > i ? argv[i] : "";
 	a.o.only = a.only;
 	a.o.skip = a.skip;
-	if (a.output)
-		return to_file(&a, &e);
-	code = exit_code(run_or_list(&a, stdout, &e), &e);
+	stopper_begin(&a.stopper, end_now, &a);
+	a.o.stop_fd = a.stopper.stop_fd;
+	a.o.begun = on_begun;
+	a.o.ctx = &a;
+	if (a.output) {
+		code = to_file(&a, &e);
+		stopper_end(&a.stopper);
+		return code;
+	}
+	code = exit_code(&a, run_or_list(&a, stdout, &e), &e);
 	written = cli_stdout_done();
+	stopper_end(&a.stopper);
 	return written ? written : code;
 }
 

@@ -245,9 +245,11 @@ static void say_why(struct probe *p, uint32_t others)
 {
 	struct probe_guess *g = &p->guess;
 	bool bits = own_bits(p), config = p->config_len;
+	bool asked = p->config_len || p->o.last > PROBE_FEATURES;
 
 	snprintf(g->why, sizeof(g->why), "%s",
 		 bits && config ? "its features and its configuration fit" :
+		 bits && !asked ? "from its features alone" :
 		 bits           ? "its features fit; it gives no configuration" :
 		 config         ? "its configuration fits; it has no features of its own" :
 				  "it has neither features of its own nor a configuration");
@@ -255,7 +257,8 @@ static void say_why(struct probe *p, uint32_t others)
 		size_t n = strlen(g->why);
 
 		if ((others & 1u << i) && candidates[i].type != g->type)
-			snprintf(g->why + n, sizeof(g->why) - n, ", or %s",
+			snprintf(g->why + n, sizeof(g->why) - n,
+				 asked ? ", or %s" : ", which fit %s, too",
 				 virtio_device_name(candidates[i].type));
 	}
 }

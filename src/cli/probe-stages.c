@@ -91,6 +91,10 @@ static void whole_name(pid_t pid, char *name, size_t size)
 	if (n <= 0)
 		return;
 	exe[n] = '\0';
+	/* In its file's name anything can be, but a terminal shall get none of it: see vu_creds(). */
+	for (char *p = exe; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	if (!strncmp(basename(exe), name, len))
 		snprintf(name, size, "%s", basename(exe));
 }

@@ -83,43 +83,6 @@ const struct opt_desc serve_opts_table[] = {
 	CLI_OPTS_COMMON
 };
 
-/* "0,2-5" */
-static int set_cpus(struct serve_opts *o, const char *value, struct err *e)
-{
-	const char *p = value;
-
-	o->ncpus = 0;
-	for (;;) {
-		char *end;
-		unsigned long from, to;
-
-		if (*p < '0' || *p > '9')
-			goto bad;
-		from = to = strtoul(p, &end, 10);
-		if (*end == '-') {
-			p = end + 1;
-			if (*p < '0' || *p > '9')
-				goto bad;
-			to = strtoul(p, &end, 10);
-		}
-		if (from > to || to >= SERVE_CPUS_MAX)
-			goto bad;
-		for (; from <= to; from++) {
-			if (o->ncpus == SERVE_CPUS_MAX)
-				goto bad;
-			o->cpus[o->ncpus++] = (int)from;
-		}
-		if (!*end)
-			return 0;
-		if (*end != ',')
-			goto bad;
-		p = end + 1;
-	}
-bad:
-	err_set(e, -EINVAL, "bad-value", "--cpus '%s' is no list of processors", value);
-	return err_hint(e, "Like this: --cpus 0,2-5");
-}
-
 static int set_mode(struct serve_opts *o, const char *value, struct err *e)
 {
 	mode_t mode = 0;
@@ -311,7 +274,7 @@ static int set(void *ctx, int id, const char *value, struct err *e)
 	case O_BLOCK_SIZE:
 		return set_block_size(o, value, e);
 	case O_CPUS:
-		return set_cpus(o, value, e);
+		return opts_cpus("--cpus", value, o->cpus, SERVE_CPUS_MAX, &o->ncpus, e);
 	case O_SOCKET_MODE:
 		return set_mode(o, value, e);
 	case O_SOCKET_GROUP:

@@ -45,7 +45,13 @@ struct drv_ring *drv_ring_new(const struct drv_ring_cfg *cfg, struct err *e)
 		err_sys(e, -ENOMEM, "ring-memory", "cannot make a queue");
 		return NULL;
 	}
-	r->indirect_max = indirect ? (uint16_t)MIN(cfg->indirect_max, VIRTQ_MAX_SIZE) : 0;
+	if (cfg->indirect_max > VIRTQ_MAX_SIZE) {
+		err_set(e, -EINVAL, "ring-table", "an indirect table cannot have %u entries",
+			cfg->indirect_max);
+		err_hint(e, "at most 32768 are possible");
+		goto fail;
+	}
+	r->indirect_max = indirect ? (uint16_t)cfg->indirect_max : 0;
 	if (drv_layout(cfg->size, cfg->features, r->indirect_max, &r->layout)) {
 		err_set(e, -EINVAL, "ring-size", "a %s queue cannot have %u entries",
 			packed ? "packed" : "split", cfg->size);
@@ -53,7 +59,7 @@ struct drv_ring *drv_ring_new(const struct drv_ring_cfg *cfg, struct err *e)
 				     "powers of two from 1 to 32768 are possible");
 		goto fail;
 	}
-	if ((uintptr_t)cfg->mem % CACHELINE || cfg->addr % 16) {
+	if (!cfg->mem || (uintptr_t)cfg->mem % CACHELINE || cfg->addr % 16) {
 		err_set(e, -EINVAL, "ring-align", "the memory of a queue is not aligned");
 		goto fail;
 	}

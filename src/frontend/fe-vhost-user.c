@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "frontend/queue.h"
 #include "frontend/vuc-internal.h"
 #include "util/compiler.h"
 #include "wire/virtio.h"
@@ -178,7 +179,6 @@ static int op_queue_start(struct fe_transport *t, const struct fe_queue_cfg *q, 
 		.avail = uva(r, r->layout.driver),
 		.used = uva(r, r->layout.device),
 	};
-	uint64_t one = 1;
 	int ret = vuc_set_vring_num(f->c, q->index, r->size, e);
 
 	if (ret == 0)
@@ -201,8 +201,9 @@ static int op_queue_start(struct fe_transport *t, const struct fe_queue_cfg *q, 
 	if (ret)
 		return err_prefix(e, "queue %u", q->index);
 	/* Older back-ends start a ring at the first kick only. */
-	if (q->kick_fd >= 0 && write(q->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return err_sys(e, -errno, "kick", "cannot kick queue %u", q->index);
+	ret = q->kick_fd >= 0 ? fe_bell_ring(q->kick_fd) : 0;
+	if (ret)
+		return err_sys(e, ret, "kick", "cannot kick queue %u", q->index);
 	if (q->index < VHOST_USER_MAX_VRINGS)
 		f->running[q->index] = true;
 	return 0;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "frontend/queue.h"
@@ -26,6 +27,7 @@ int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_ar
 	struct drv_layout l;
 
 	*q = (struct fe_queue){ .index = a->index, .kick_fd = -1, .call_fd = -1, .err_fd = -1 };
+	/* When that fails, drv_ring_new() says what is wrong. */
 	if (drv_layout(a->size, a->features, a->indirect_max, &l) == 0) {
 		cfg.mem = fe_mem_alloc(m, a->region, l.bytes, 64, &cfg.addr);
 		if (!cfg.mem)
@@ -33,7 +35,7 @@ int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_ar
 				       "guest memory has no room for a queue of %u entries",
 				       a->size);
 	}
-	q->ring = drv_ring_new(&cfg, e); /* says what is wrong with the size */
+	q->ring = drv_ring_new(&cfg, e);
 	if (!q->ring)
 		return e && e->code ? e->code : -EINVAL;
 	q->kick_fd = bell();
@@ -48,16 +50,38 @@ int fe_queue_init(struct fe_queue *q, struct fe_mem *m, const struct fe_queue_ar
 	return 0;
 }
 
-/* Swallow what a bell has counted: how often it was rung. */
-static uint64_t hear(int fd)
+/* A kernel that cannot read an eventfd without waiting: look first, and hope. */
+static uint64_t hear_by_poll(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t v;
 
-	/* The other side has the same open file and may have taken O_NONBLOCK away. */
 	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN) || read(fd, &v, sizeof(v)) != sizeof(v))
 		return 0;
 	return v;
+}
+
+uint64_t fe_bell_hear(int fd)
+{
+	uint64_t v = 0;
+	const struct iovec iov = { &v, sizeof(v) };
+
+	/* The other side may have taken O_NONBLOCK away, and may read it, too. */
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(v))
+		return v;
+	return errno == EOPNOTSUPP || errno == ENOSYS ? hear_by_poll(fd) : 0;
+}
+
+int fe_bell_ring(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	uint64_t one = 1;
+
+	/* Full: writing may block (see above), and the other side has to wake up all the same. */
+	poll(&p, 1, 0);
+	if (!(p.revents & (POLLOUT | POLLNVAL)))
+		return 0;
+	return write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
 }
 
 static void drop_fd(int *fd)
@@ -91,7 +115,7 @@ int fe_queue_start(struct fe_queue *q, struct fe_transport *t, const struct vq_b
 	};
 	int ret;
 
-	hear(q->err_fd);
+	fe_bell_hear(q->err_fd);
 	q->refused = false;
 	ret = t->ops->queue_start(t, &cfg, e);
 	q->running = ret == 0;
@@ -108,14 +132,8 @@ int fe_queue_stop(struct fe_queue *q, struct fe_transport *t, struct vq_base *ba
 
 void fe_queue_kick(struct fe_queue *q)
 {
-	struct pollfd p = { .fd = q->kick_fd, .events = POLLOUT };
-	uint64_t one = 1;
-
 	q->kicks++;
-	/* Full, which may block (see hear()): a kick is pending all the same. */
-	if (poll(&p, 1, 0) == 0)
-		return;
-	if (write(q->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (fe_bell_ring(q->kick_fd))
 		q->ring->broken = "the kick descriptor does not work";
 }
 
@@ -146,7 +164,7 @@ bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms)
 			return false;
 		}
 		/* One interrupt is enough of a reason to look, even if it came early. */
-		rung = hear(q->call_fd);
+		rung = fe_bell_hear(q->call_fd);
 		q->calls += rung;
 		if (rung && drv_call_on(q->ring, 1))
 			return true;
@@ -156,7 +174,7 @@ bool fe_queue_wait(struct fe_queue *q, unsigned int after, int timeout_ms)
 
 uint64_t fe_queue_calls(struct fe_queue *q)
 {
-	q->calls += hear(q->call_fd);
+	q->calls += fe_bell_hear(q->call_fd);
 	return q->calls;
 }
 
@@ -164,7 +182,7 @@ bool fe_queue_err(struct fe_queue *q, int timeout_ms)
 {
 	struct pollfd p = { .fd = q->err_fd, .events = POLLIN };
 
-	if (poll(&p, 1, timeout_ms) == 1 && hear(q->err_fd))
+	if (poll(&p, 1, timeout_ms) == 1 && fe_bell_hear(q->err_fd))
 		q->refused = true;
 	return q->refused;
 }

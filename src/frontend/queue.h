@@ -56,6 +56,13 @@ int fe_queue_start(struct fe_queue *q, struct fe_transport *t, const struct vq_b
 		   struct err *e);
 int fe_queue_stop(struct fe_queue *q, struct fe_transport *t, struct vq_base *base, struct err *e);
 
+/*
+ * An eventfd that is shared with the back-end: so is its O_NONBLOCK, and its counter
+ * may be emptied or filled at any moment. Neither of these waits for that.
+ */
+uint64_t fe_bell_hear(int fd); /* how often it was rung since, which is forgotten */
+int fe_bell_ring(int fd);      /* 0 also when it is full, and so heard anyway; or -errno */
+
 /* Publish what was added and kick if the device wants it. */
 void fe_queue_publish(struct fe_queue *q);
 /* Kick whatever the device wants. */

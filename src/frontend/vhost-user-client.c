@@ -79,8 +79,17 @@ void vuc_close(struct vuc *c)
 {
 	if (!c)
 		return;
-	/* Messages that are still under way end here. */
-	vuc_die(c, -ECANCELED, NULL, "the connection was closed on this side");
+	VUC_HOLD(c);
+	c->closing = true;
+	vuc_cancel(c);
+}
+
+void vuc_release(struct vuc **held)
+{
+	struct vuc *c = *held;
+
+	if (--c->depth || !c->closing)
+		return;
 	vuc_in_reset(&c->in);
 	close(c->fd); /* first: the other one gone alone looks like a fault to the back-end */
 	vuc_back_close(c, NULL);
@@ -139,6 +148,8 @@ int vuc_events(const struct vuc *c, struct pollfd p[2])
  */
 void vuc_process(struct vuc *c)
 {
+	VUC_HOLD(c);
+
 	if (c->dead)
 		return;
 	vuc_back_process(c);
@@ -148,6 +159,7 @@ void vuc_process(struct vuc *c)
 
 short vuc_wait(struct vuc *c, int fd, short events, uint64_t end_ns)
 {
+	VUC_HOLD(c);
 	struct pollfd p[3] = { { .fd = -1 }, { .fd = -1 }, { .fd = fd, .events = events } };
 	int ms = vuc_events(c, p), mine = end_ns == UINT64_MAX ? -1 : ms_until(end_ns);
 
@@ -180,6 +192,7 @@ static void call_done(struct vuc_req *r, int res, const struct err *e)
 
 int vuc_call(struct vuc *c, struct vuc_msg *m, struct err *e)
 {
+	VUC_HOLD(c);
 	struct call k = { .r = { .m = *m, .done = call_done }, .e = e };
 	int ret = vuc_start(c, &k.r, e);
 

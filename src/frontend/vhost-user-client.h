@@ -32,8 +32,13 @@ struct vuc;
 struct vuc *vuc_connect(const char *path, int timeout_ms, struct err *e);
 /* Take over a connected socket. */
 struct vuc *vuc_from_fd(int fd, int timeout_ms, struct err *e);
-/* Messages under way end with -ECANCELED. Not from a callback. */
+/*
+ * Messages under way end with -ECANCELED. From a callback (not a trace function), too:
+ * then it is freed when the call returns that the callback was called from.
+ */
 void vuc_close(struct vuc *c);
+/* End them, and be dead: all of vuc_close() but the end of @c. NULL is fine. */
+void vuc_cancel(struct vuc *c);
 
 /* Virtio features; bit 30 is as on the wire. */
 int vuc_get_features(struct vuc *c, uint64_t *f, struct err *e);

@@ -50,6 +50,7 @@ int vuc_get_features(struct vuc *c, uint64_t *f, struct err *e)
 
 int vuc_set_features(struct vuc *c, uint64_t f, struct err *e)
 {
+	VUC_HOLD(c);
 	int ret = tell_u64(c, VHOST_USER_SET_FEATURES, f, e);
 
 	if (ret == 0)
@@ -69,6 +70,7 @@ int vuc_reset_owner(struct vuc *c, struct err *e)
 
 int vuc_get_protocol_features(struct vuc *c, uint64_t *f, struct err *e)
 {
+	VUC_HOLD(c);
 	int ret = ask_u64(c, VHOST_USER_GET_PROTOCOL_FEATURES, f, e);
 
 	if (ret == 0) {
@@ -80,6 +82,7 @@ int vuc_get_protocol_features(struct vuc *c, uint64_t *f, struct err *e)
 
 int vuc_set_protocol_features(struct vuc *c, uint64_t f, struct err *e)
 {
+	VUC_HOLD(c);
 	int ret = tell_u64(c, VHOST_USER_SET_PROTOCOL_FEATURES, f, e);
 
 	if (ret)
@@ -109,6 +112,7 @@ int vuc_get_queue_num(struct vuc *c, uint64_t *n, struct err *e)
 
 int vuc_get_config(struct vuc *c, uint32_t off, void *buf, uint32_t len, struct err *e)
 {
+	VUC_HOLD(c);
 	struct vhost_user_config q = { .offset = off, .size = len }, a = { 0 };
 	struct vuc_msg m = {
 		.request = VHOST_USER_GET_CONFIG,
@@ -268,6 +272,7 @@ int vuc_set_vring_base(struct vuc *c, uint32_t index, struct vq_base base, bool 
 int vuc_get_vring_base(struct vuc *c, uint32_t index, bool packed, struct vq_base *base,
 		       struct err *e)
 {
+	VUC_HOLD(c);
 	struct vhost_user_vring_state q = { .index = index }, a;
 	struct vuc_msg m = {
 		.request = VHOST_USER_GET_VRING_BASE,
@@ -342,6 +347,7 @@ int vuc_set_status(struct vuc *c, uint8_t status, struct err *e)
 
 int vuc_get_status(struct vuc *c, uint8_t *status, struct err *e)
 {
+	VUC_HOLD(c);
 	uint64_t v = 0;
 	int ret = VUC_NEEDS(c, STATUS, e);
 

@@ -39,22 +39,37 @@ static struct vuc_req *pop(struct vuc *c)
 	return r;
 }
 
-int vuc_die(struct vuc *c, int code, struct err *e, const char *what)
+/* Callbacks may come here again, and so end those that are left. */
+static void end_all(struct vuc *c, int code)
 {
 	struct err all;
 
+	err_sys(&all, code, "vhost-user-lost", "%s", c->dead);
+	while (c->head) {
+		struct vuc_req *r = pop(c);
+
+		r->m.reply_fd = -1;
+		finish(r, code, &all);
+	}
+}
+
+int vuc_die(struct vuc *c, int code, struct err *e, const char *what)
+{
 	if (!c->dead) {
 		c->dead = what;
-		err_sys(&all, code, "vhost-user-lost", "%s", what);
 		vuc_in_reset(&c->in);
-		while (c->head) {
-			struct vuc_req *r = pop(c);
-
-			r->m.reply_fd = -1;
-			finish(r, code, &all);
-		}
+		end_all(c, code);
 	}
 	return err_sys(e, code, "vhost-user-lost", "%s", what);
+}
+
+void vuc_cancel(struct vuc *c)
+{
+	if (!c)
+		return;
+	VUC_HOLD(c);
+	vuc_die(c, -ECANCELED, NULL, "the connection was closed on this side");
+	end_all(c, -ECANCELED);
 }
 
 int vuc_start(struct vuc *c, struct vuc_req *r, struct err *e)

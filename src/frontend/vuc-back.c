@@ -309,7 +309,7 @@ void vuc_back_process(struct vuc *c)
 
 	if (b->busy)
 		return;
-	for (unsigned int i = 0; i < TURN_MAX && ret == 0 && b->fd >= 0; i++)
+	for (unsigned int i = 0; i < TURN_MAX && ret == 0 && b->fd >= 0 && !c->dead; i++)
 		ret = one_request(c, &why);
 	if (b->fd < 0)
 		return;
@@ -347,6 +347,7 @@ int vuc_back_fd(const struct vuc *c)
 
 int vuc_set_backend_req_fd(struct vuc *c, struct err *e)
 {
+	VUC_HOLD(c);
 	struct vuc_msg m = { .request = VHOST_USER_SET_BACKEND_REQ_FD, .nfds = 1 };
 	int sv[2], ret = VUC_NEEDS(c, BACKEND_REQ, e);
 
@@ -373,6 +374,7 @@ int vuc_set_backend_req_fd(struct vuc *c, struct err *e)
 
 int vuc_backend_wait(struct vuc *c, int timeout_ms, struct err *e)
 {
+	VUC_HOLD(c);
 	uint64_t end = timeout_ms < 0 ? UINT64_MAX : clock_ns() + (uint64_t)timeout_ms * 1000000;
 
 	if (!c->config_changes && c->back.fd < 0 && c->back.why)

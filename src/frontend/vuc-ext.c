@@ -37,6 +37,7 @@ static const char *check_record(const struct vhost_user_inflight *a, int fd, uin
 int vuc_get_inflight_fd(struct vuc *c, uint16_t num_queues, uint16_t queue_size,
 			struct vuc_inflight *i, struct err *e)
 {
+	VUC_HOLD(c);
 	struct vhost_user_inflight q = { .num_queues = num_queues, .queue_size = queue_size }, a;
 	struct vuc_msg m = {
 		.request = VHOST_USER_GET_INFLIGHT_FD,
@@ -106,6 +107,7 @@ int vuc_set_inflight_fd(struct vuc *c, const struct vuc_inflight *i, struct err 
  */
 int vuc_set_log_base(struct vuc *c, int fd, uint64_t size, uint64_t offset, struct err *e)
 {
+	VUC_HOLD(c);
 	struct vhost_user_log l = { .mmap_size = size, .mmap_offset = offset };
 	uint64_t v = 0;
 	struct vuc_msg m = {
@@ -173,6 +175,7 @@ int vuc_iotlb(struct vuc *c, const struct vhost_user_iotlb *t, struct err *e)
 
 int vuc_get_shmem_config(struct vuc *c, struct vhost_user_shmem_config *s, struct err *e)
 {
+	VUC_HOLD(c);
 	struct vuc_msg m = {
 		.request = VHOST_USER_GET_SHMEM_CONFIG,
 		.reply = s,

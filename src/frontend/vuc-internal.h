@@ -77,6 +77,8 @@ struct vuc_back {
  * @tx:		the first of them that is not entirely sent
  * @in:		the answer that is coming, to @head
  * @config_changes: told and not yet reported
+ * @depth:	calls under way, one inside a callback of another
+ * @closing:	vuc_close() was called; the outermost of them frees
  */
 struct vuc {
 	int fd;
@@ -89,6 +91,8 @@ struct vuc {
 	struct vuc_in in;
 	struct vuc_back back;
 	unsigned int config_changes;
+	unsigned int depth;
+	bool closing;
 	void (*trace)(void *ctx, const char *line);
 	void *trace_ctx;
 };
@@ -117,6 +121,17 @@ short vuc_main_events(const struct vuc *c);
 
 /* ---- vhost-user-client.c ---- */
 
+/*
+ * Among the declarations of each function that may call back and uses @c afterwards:
+ * keeps it until its end, though a callback should close it.
+ */
+#define VUC_HOLD(c) struct vuc *vuc_held __attribute__((cleanup(vuc_release), unused)) = vuc_hold(c)
+static inline struct vuc *vuc_hold(struct vuc *c)
+{
+	c->depth++;
+	return c;
+}
+void vuc_release(struct vuc **held);
 uint64_t vuc_deadline(const struct vuc *c);
 /*
  * Wait for anything, or for @events of @fd (-1: none), until @end_ns at most,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +103,7 @@ static int begun(struct vuc *c, struct begin *b, int *use, struct err *e)
 
 int vuc_set_device_state_fd(struct vuc *c, bool load, int fd, int *use, struct err *e)
 {
+	VUC_HOLD(c);
 	struct begin b;
 	int ret;
 
@@ -137,11 +139,12 @@ int vuc_check_device_state(struct vuc *c, struct err *e)
 
 /**
  * struct stream - the bytes of the state on their way
+ * @sock:	it is a socket; @shared: a pipe, as the back-end has it open
  * @end_ns:	when all of them must have passed
  */
 struct stream {
 	int fd;
-	bool sock;
+	bool sock, shared;
 	uint64_t end_ns;
 	uint8_t *buf;
 	size_t size, room;
@@ -185,9 +188,32 @@ static int stream_adopt(struct stream *s, int fd, bool load, struct err *e)
 	}
 	/* Another user's, or no /proc. */
 	s->fd = fd;
-	if (fcntl(fd, F_SETFL, fl | O_NONBLOCK) < 0)
-		return err_sys(e, -errno, "state-descriptor", "cannot use a pipe");
+	s->shared = true;
 	return 0;
+}
+
+/* An end that may block is only used by kernels that can be told each time not to wait. */
+static ssize_t shared_io(const struct stream *s, void *p, size_t n, bool out)
+{
+	const struct iovec iov = { p, n };
+
+	return out ? pwritev2(s->fd, &iov, 1, -1, RWF_NOWAIT) :
+		     preadv2(s->fd, &iov, 1, -1, RWF_NOWAIT);
+}
+
+/* That failed: because it cannot be done? */
+static bool cannot_share(const struct stream *s)
+{
+	return s->shared && (errno == EOPNOTSUPP || errno == ENOSYS);
+}
+
+static int refuse_shared(struct err *e)
+{
+	err_set(e, -EREMOTEIO, "state-descriptor",
+		"the back-end's pipe for its state cannot be opened once more, nor used as it is "
+		"without waiting for the back-end");
+	err_hint(e, "mount /proc, or run both as one user; or a kernel of 6.4 or later");
+	return -EREMOTEIO;
 }
 
 /* Has the connection, or the time, come to its end? */
@@ -215,10 +241,13 @@ static int stream_read(struct stream *s, struct err *e)
 		s->buf = buf;
 		s->room = room;
 	}
-	n = s->sock ? recv(s->fd, s->buf + s->size, PIECE, MSG_DONTWAIT) :
-		      read(s->fd, s->buf + s->size, PIECE);
+	n = s->sock   ? recv(s->fd, s->buf + s->size, PIECE, MSG_DONTWAIT) :
+	    s->shared ? shared_io(s, s->buf + s->size, PIECE, false) :
+			read(s->fd, s->buf + s->size, PIECE);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return -EAGAIN;
+	if (n < 0 && cannot_share(s))
+		return refuse_shared(e);
 	if (n < 0)
 		return err_sys(e, -EREMOTEIO, "state-failed", "cannot read the state");
 	s->size += (size_t)n;
@@ -262,7 +291,7 @@ static ssize_t write_quietly(const struct stream *s, const void *p, size_t n)
 	sigpending(&pending);
 	mine = !sigismember(&pending, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe, &old);
-	ret = write(s->fd, p, n);
+	ret = s->shared ? shared_io(s, (void *)(uintptr_t)p, n, true) : write(s->fd, p, n);
 	code = errno;
 	if (ret < 0 && code == EPIPE && mine)
 		sigtimedwait(&pipe, NULL, &now);
@@ -279,6 +308,8 @@ static int write_all(struct vuc *c, struct stream *s, const uint8_t *p, size_t s
 		ssize_t n = write_quietly(s, p + done, MIN(size - done, (size_t)PIECE));
 		int ret;
 
+		if (n < 0 && cannot_share(s))
+			return refuse_shared(e);
 		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			return err_set(e, -EREMOTEIO, "state-failed",
 				       "the back-end stopped reading its state after %zu of %zu "
@@ -362,6 +393,7 @@ static int open_stream(struct vuc *c, struct stream *s, bool load, struct err *e
 
 int vuc_save_state(struct vuc *c, void **state, size_t *size, struct err *e)
 {
+	VUC_HOLD(c);
 	struct stream s = { .fd = -1, .end_ns = vuc_deadline(c) };
 	int ret = open_stream(c, &s, false, e);
 
@@ -383,6 +415,7 @@ int vuc_save_state(struct vuc *c, void **state, size_t *size, struct err *e)
 
 int vuc_load_state(struct vuc *c, const void *state, size_t size, struct err *e)
 {
+	VUC_HOLD(c);
 	struct stream s = { .fd = -1, .end_ns = vuc_deadline(c) };
 	int ret = open_stream(c, &s, true, e);
 

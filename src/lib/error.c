@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The last error of each thread. */
+#include <errno.h>
 #include <string.h>
 
 #include "lib.h"
@@ -42,4 +43,21 @@ const char *vu_error_id(void)
 int vu_error_code(void)
 {
 	return last.code;
+}
+
+int lib_take(void *to, size_t known, const void *from)
+{
+	size_t size;
+
+	if (!from)
+		return 0;
+	memcpy(&size, from, sizeof(size));
+	if (size <= sizeof(size)) {
+		err_set(lib_err(), -EINVAL, "struct-size",
+			"struct_size of the options is %zu: it was not set", size);
+		return err_hint(lib_err(),
+				"Begin with: { .struct_size = sizeof(struct ...), ... }");
+	}
+	memcpy(to, from, MIN(size, known));
+	return 0;
 }

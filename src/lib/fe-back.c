@@ -12,6 +12,7 @@
 static int on_config_changed(void *ctx)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.config_changed(fe->ctx);
 }
@@ -31,6 +32,7 @@ static int on_shmem_map(void *ctx, const struct vhost_user_mmap *m, int fd)
 {
 	struct vu_fe_shmem s = shmem_of(m);
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.shmem_map(fe->ctx, &s, fd);
 }
@@ -39,6 +41,7 @@ static int on_shmem_unmap(void *ctx, const struct vhost_user_mmap *m)
 {
 	struct vu_fe_shmem s = shmem_of(m);
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.shmem_unmap(fe->ctx, &s);
 }
@@ -46,6 +49,7 @@ static int on_shmem_unmap(void *ctx, const struct vhost_user_mmap *m)
 static int on_object_add(void *ctx, const struct vhost_user_uuid *u)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.object_add(fe->ctx, u->bytes);
 }
@@ -53,6 +57,7 @@ static int on_object_add(void *ctx, const struct vhost_user_uuid *u)
 static int on_object_remove(void *ctx, const struct vhost_user_uuid *u)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.object_remove(fe->ctx, u->bytes);
 }
@@ -60,6 +65,7 @@ static int on_object_remove(void *ctx, const struct vhost_user_uuid *u)
 static int on_object_lookup(void *ctx, const struct vhost_user_uuid *u, int *fd)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.object_lookup(fe->ctx, u->bytes, fd);
 }
@@ -67,6 +73,7 @@ static int on_object_lookup(void *ctx, const struct vhost_user_uuid *u, int *fd)
 static int on_gpu_map(void *ctx, const void *payload, uint32_t size, int fd)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.gpu_map(fe->ctx, payload, size, fd);
 }
@@ -74,6 +81,7 @@ static int on_gpu_map(void *ctx, const void *payload, uint32_t size, int fd)
 static int on_external_map(void *ctx, const void *payload, uint32_t size)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.external_map(fe->ctx, payload, size);
 }
@@ -81,6 +89,7 @@ static int on_external_map(void *ctx, const void *payload, uint32_t size)
 static int on_iotlb(void *ctx, const struct vhost_user_iotlb *m)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 	struct vu_fe_iotlb i = {
 		.iova = m->iova,
 		.size = m->size,
@@ -96,6 +105,7 @@ static int on_host_notifier(void *ctx, uint32_t index, bool remove, uint64_t off
 			    int fd)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.host_notifier(fe->ctx, index, offset, size, remove ? -1 : fd);
 }
@@ -103,6 +113,7 @@ static int on_host_notifier(void *ctx, uint32_t index, bool remove, uint64_t off
 static int on_other(void *ctx, uint32_t request, const void *payload, uint32_t size, int fd)
 {
 	struct vu_fe *fe = ctx;
+	LIB_KEEP_ERR();
 
 	return fe->cb.other(fe->ctx, request, payload, size, fd);
 }
@@ -110,8 +121,7 @@ static int on_other(void *ctx, uint32_t request, const void *payload, uint32_t s
 /* What has no function is left out, so that the client refuses it. */
 void lib_back_init(struct vu_fe *fe, const struct vu_fe_callbacks *cb)
 {
-	if (cb)
-		memcpy(&fe->cb, cb, MIN(cb->struct_size, sizeof(fe->cb)));
+	fe->cb = *cb;
 #define TAKE(name) fe->back.name = fe->cb.name ? on_##name : NULL
 	TAKE(config_changed);
 	TAKE(shmem_map);

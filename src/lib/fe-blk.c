@@ -90,6 +90,9 @@ static int make_mem(struct vu_fe_blk *k, const struct fe_blk_opts *o, struct err
 
 static void drop_mem(struct vu_fe_blk *k)
 {
+	/* A device that did not say that it stopped may have the memory still. */
+	if (vuc_dead(k->fe->c))
+		k->lease.to = UINT64_MAX;
 	lib_lease_end(&k->lease);
 	if (k->own_mem)
 		lib_use_mem(k->fe, NULL);
@@ -139,11 +142,12 @@ static int blk_make(struct vu_fe_blk *k, struct fe_blk_opts *o, struct err *e)
 struct vu_fe_blk *vu_fe_blk_open(struct vu_fe *fe, const struct vu_fe_blk_opts *opts)
 {
 	struct vu_fe_blk *k;
+	LIB_HOLD(fe);
 	struct vu_fe_blk_opts o = { 0 };
 	struct fe_blk_opts bo;
 
-	if (opts)
-		memcpy(&o, opts, MIN(opts->struct_size, sizeof(o)));
+	if (lib_take(&o, sizeof(o), opts) < 0)
+		return NULL;
 	if (fe->state >= LIB_ACTIVE) {
 		lib_bad_state("the device is in use");
 		return NULL;
@@ -177,13 +181,11 @@ void vu_fe_blk_close(struct vu_fe_blk *k)
 
 	if (!k)
 		return;
+	LIB_HOLD(k->fe);
 	/* After a reset the rings are not the device's any more. */
 	for (unsigned int i = 0; (q = fe_blk_queue(k->b, i)); i++)
 		if (k->fe->vring[i].ring != q->ring)
 			q->running = false;
-	/* The device may have the memory still. */
-	if (vuc_dead(k->fe->c))
-		k->lease.to = UINT64_MAX;
 	fe_blk_close(k->b);
 	if (k->fe->state >= LIB_ACTIVE && !any_ring(k->fe))
 		k->fe->state = LIB_NEGOTIATED;
@@ -198,6 +200,7 @@ const struct vu_fe_blk_info *vu_fe_blk_info(const struct vu_fe_blk *k)
 
 int vu_fe_blk_refresh(struct vu_fe_blk *k)
 {
+	LIB_HOLD(k->fe);
 	int ret = fe_blk_refresh(k->b, lib_err());
 
 	if (ret == 0)

@@ -70,20 +70,22 @@ static int begin(struct vu_fe *fe, struct vuc *c, struct err *e)
 
 static struct vu_fe *new_fe(const struct vu_fe_opts *opts)
 {
-	struct vu_fe *fe = calloc(1, sizeof(*fe));
 	struct vu_fe_opts o = { 0 };
+	struct vu_fe_callbacks cb = { 0 };
 	uint64_t known = PF_ALL;
+	struct vu_fe *fe;
 
+	if (lib_take(&o, sizeof(o), opts) < 0 || lib_take(&cb, sizeof(cb), o.callbacks) < 0)
+		return NULL;
+	fe = calloc(1, sizeof(*fe));
 	if (!fe) {
 		err_sys(lib_err(), -ENOMEM, "out-of-memory", "cannot make a front-end");
 		return NULL;
 	}
-	if (opts)
-		memcpy(&o, opts, MIN(opts->struct_size, sizeof(o)));
 	fe->timeout_ms = o.timeout_ms;
 	fe->ctx = o.ctx;
 	fe->trace = o.trace;
-	lib_back_init(fe, o.callbacks);
+	lib_back_init(fe, &cb);
 	if (fe->cb.host_notifier)
 		known |= VU_PF_HOST_NOTIFIER;
 	fe->pf_mask = o.protocol_features ? o.protocol_features & known : known;
@@ -118,11 +120,23 @@ struct vu_fe *vu_fe_connect_fd(int fd, const struct vu_fe_opts *opts)
 
 void vu_fe_free(struct vu_fe *fe)
 {
-	if (!fe)
+	/* Once more: by a callback of a message that ended below. */
+	if (!fe || fe->freed)
 		return;
+	LIB_HOLD(fe);
+	fe->freed = true;
 	fe->closing = true;
-	vuc_close(fe->c);
+	vuc_cancel(fe->c);
 	lib_msgs_drop(fe);
+}
+
+void lib_release(struct vu_fe **held)
+{
+	struct vu_fe *fe = *held;
+
+	if (--fe->depth || !fe->freed)
+		return;
+	vuc_close(fe->c);
 	vu_fe_mem_free(fe->mem);
 	free(fe);
 }
@@ -192,6 +206,8 @@ int lib_set_features(struct vu_fe *fe, uint64_t accepted, struct err *e)
 
 int vu_fe_negotiate(struct vu_fe *fe, uint64_t wanted)
 {
+	LIB_HOLD(fe);
+
 	if (fe->state >= LIB_ACTIVE)
 		return lib_bad_state("features cannot change before the device is reset");
 	for (unsigned int i = 0; i < VHOST_USER_MAX_VRINGS; i++)
@@ -226,7 +242,6 @@ int lib_vring_start(struct vu_fe *fe, unsigned int i, struct err *e)
 {
 	struct lib_vring *v = &fe->vring[i];
 	bool packed = fe->features & VU_F_RING_PACKED;
-	uint64_t one = 1;
 	int ret = vuc_set_vring_num(fe->c, i, v->size, e);
 
 	if (ret == 0)
@@ -248,8 +263,9 @@ int lib_vring_start(struct vu_fe *fe, unsigned int i, struct err *e)
 	if (ret)
 		goto fail;
 	/* Older back-ends start a ring at the first kick; and there may be chains already. */
-	if (v->kick_fd >= 0 && write(v->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return err_sys(e, -errno, "kick", "cannot kick queue %u", i);
+	ret = v->kick_fd >= 0 ? fe_bell_ring(v->kick_fd) : 0;
+	if (ret)
+		return err_sys(e, ret, "kick", "cannot kick queue %u", i);
 	return 0;
 fail:
 	err_prefix(e, "queue %u", i);
@@ -346,6 +362,8 @@ static int start_all(struct vu_fe *fe)
 
 int vu_fe_activate(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
+
 	if (fe->state == LIB_CONNECTED)
 		return lib_bad_state("features must be negotiated before the device is activated");
 	if (fe->state == LIB_ASLEEP)
@@ -357,6 +375,7 @@ int vu_fe_activate(struct vu_fe *fe)
 
 int vu_fe_sleep(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
 	int ret = 0;
 
 	if (fe->state != LIB_ACTIVE)
@@ -370,6 +389,8 @@ int vu_fe_sleep(struct vu_fe *fe)
 
 int vu_fe_wake(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
+
 	if (fe->state != LIB_ASLEEP)
 		return lib_bad_state("the device does not sleep");
 	return start_all(fe);
@@ -377,6 +398,7 @@ int vu_fe_wake(struct vu_fe *fe)
 
 int vu_fe_reset(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
 	int ret = 0;
 
 	if (lib_has(fe, VU_PF_RESET_DEVICE)) {
@@ -430,9 +452,9 @@ static int rescue(struct vu_fe *fe, unsigned int i, struct err *e)
 	return 0;
 }
 
-int vu_fe_reconnect_fd(struct vu_fe *fe, int fd)
+static int reconnect(struct vu_fe *fe, int fd, struct err *e)
 {
-	struct err *e = lib_err();
+	LIB_HOLD(fe);
 	struct vuc *c;
 	int ret = 0;
 
@@ -452,6 +474,10 @@ int vu_fe_reconnect_fd(struct vu_fe *fe, int fd)
 	fe->closing = true;
 	vuc_close(fe->c);
 	lib_msgs_drop(fe);
+	fe->c = c;
+	/* By a callback of a message that has just ended. */
+	if (fe->freed)
+		return lib_bad_state("the front-end was freed meanwhile");
 	fe->closing = false;
 	ret = begin(fe, c, e);
 	if (ret || fe->state == LIB_CONNECTED)
@@ -467,20 +493,35 @@ int vu_fe_reconnect_fd(struct vu_fe *fe, int fd)
 	return ret;
 }
 
+int vu_fe_reconnect_fd(struct vu_fe *fe, int fd)
+{
+	if (fe->depth == 0)
+		return reconnect(fe, fd, lib_err());
+	/* Whoever called it is in the middle of something with the present one. */
+	close(fd);
+	return lib_bad_state("a callback cannot replace the connection that it is called from");
+}
+
 /* ---- configuration ---- */
 
 int vu_fe_config_read(struct vu_fe *fe, uint32_t off, void *buf, uint32_t len)
 {
+	LIB_HOLD(fe);
+
 	return vuc_get_config(fe->c, off, buf, len, lib_err());
 }
 
 int vu_fe_config_write(struct vu_fe *fe, uint32_t off, const void *buf, uint32_t len)
 {
+	LIB_HOLD(fe);
+
 	return vuc_set_config(fe->c, off, buf, len, 0, lib_err());
 }
 
 int vu_fe_config_wait(struct vu_fe *fe, int timeout_ms)
 {
+	LIB_HOLD(fe);
+
 	if (!lib_has(fe, VU_PF_BACKEND_REQ))
 		return lib_fail(-EOPNOTSUPP, "feature-missing",
 				"the back-end does not offer BACKEND_REQ");

@@ -260,6 +260,8 @@ void lib_use_mem(struct vu_fe *fe, struct vu_fe_mem *mem)
 
 int vu_fe_set_mem(struct vu_fe *fe, struct vu_fe_mem *mem)
 {
+	LIB_HOLD(fe);
+
 	if (fe->mem != mem) {
 		if (fe->state >= LIB_ACTIVE)
 			return lib_bad_state("other guest memory needs a device that was reset");

@@ -36,6 +36,7 @@ static struct vuc_msg msg_of(const struct vu_fe_msg *m)
 int vu_fe_call(struct vu_fe *fe, struct vu_fe_msg *m)
 {
 	struct vuc_msg v = msg_of(m);
+	LIB_HOLD(fe);
 	int ret = vuc_call(fe->c, &v, lib_err());
 
 	m->reply_size = v.reply_size;
@@ -44,10 +45,13 @@ int vu_fe_call(struct vu_fe *fe, struct vu_fe_msg *m)
 }
 
 /* The last thing done with @l. */
-static void end(struct lib_msg *l, int res)
+static void end(struct lib_msg *l, int res, const struct err *e)
 {
 	struct vu_fe_msg *m = l->m;
+	LIB_KEEP_ERR();
 
+	if (e)
+		*lib_err() = *e;
 	m->reply_size = l->r.m.reply_size;
 	m->reply_fd = l->r.m.reply_fd;
 	*l->at = l->next;
@@ -59,9 +63,7 @@ static void end(struct lib_msg *l, int res)
 
 static void on_done(struct vuc_req *r, int res, const struct err *e)
 {
-	if (e)
-		*lib_err() = *e;
-	end(container_of(r, struct lib_msg, r), res);
+	end(container_of(r, struct lib_msg, r), res, e);
 }
 
 int vu_fe_start(struct vu_fe *fe, struct vu_fe_msg *m)
@@ -92,10 +94,11 @@ int vu_fe_start(struct vu_fe *fe, struct vu_fe_msg *m)
 
 void lib_msgs_drop(struct vu_fe *fe)
 {
-	while (fe->msgs) {
-		lib_fail(-ECANCELED, "vhost-user-lost", "the connection was closed");
-		end(fe->msgs, -ECANCELED);
-	}
+	struct err e;
+
+	err_set(&e, -ECANCELED, "vhost-user-lost", "the connection was closed");
+	while (fe->msgs)
+		end(fe->msgs, -ECANCELED, &e);
 }
 
 int vu_fe_events(const struct vu_fe *fe, struct pollfd p[2])
@@ -105,6 +108,7 @@ int vu_fe_events(const struct vu_fe *fe, struct pollfd p[2])
 
 int vu_fe_process(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
 	const char *why;
 
 	vuc_process(fe->c);

@@ -101,6 +101,7 @@ void vu_fe_queue_free(struct vu_fe_queue *q)
 
 	if (!q)
 		return;
+	LIB_HOLD(q->fe);
 	if (is_ours(q)) {
 		/* A device that may have it still must not find another queue there. */
 		if (lib_vring_stop(q->fe, q->q.index, &e))
@@ -114,6 +115,8 @@ void vu_fe_queue_free(struct vu_fe_queue *q)
 
 int vu_fe_queue_enable(struct vu_fe_queue *q, bool on)
 {
+	LIB_HOLD(q->fe);
+
 	if (!is_ours(q) || !q->fe->vring[q->q.index].running)
 		return lib_bad_state("the queue does not run");
 	return vuc_set_vring_enable(q->fe->c, q->q.index, on, lib_err());
@@ -183,16 +186,6 @@ static int is_broken(const struct fe_queue *q)
 	return 0;
 }
 
-/* The other side shares the open file and may have made it block: look first. */
-static void hear(struct fe_queue *q)
-{
-	struct pollfd p = { .fd = q->call_fd, .events = POLLIN };
-	uint64_t n;
-
-	if (poll(&p, 1, 0) == 1 && read(q->call_fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
-		q->calls += n;
-}
-
 static int shorter(int a, int b)
 {
 	return a < 0 ? b : b < 0 ? a : MIN(a, b);
@@ -211,7 +204,7 @@ static void doze(struct vu_fe *fe, struct fe_queue *q, int ms)
 	if (poll(p, ARRAY_SIZE(p), ms) < 0)
 		return; /* EINTR: the caller looks at the clock */
 	if (p[0].revents)
-		hear(q);
+		q->calls += fe_bell_hear(q->call_fd);
 	if (p[1].revents)
 		q->refused = true;
 	vuc_process(fe->c);
@@ -221,6 +214,7 @@ int lib_queue_wait(struct vu_fe *fe, struct fe_queue *q, int timeout_ms)
 {
 	uint64_t end = clock_ns() + (uint64_t)MAX(timeout_ms, 0) * 1000000;
 	bool last = false;
+	LIB_HOLD(fe);
 	int ret;
 
 	for (;;) {
@@ -252,7 +246,7 @@ int lib_queue_arm(struct fe_queue *q)
 
 	if (ret)
 		return ret;
-	hear(q);
+	q->calls += fe_bell_hear(q->call_fd);
 	return drv_call_on(q->ring, 1);
 }
 

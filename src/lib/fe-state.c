@@ -19,6 +19,7 @@ static int can_transfer(const struct vu_fe *fe)
 
 int vu_fe_save(struct vu_fe *fe, void **state, size_t *size)
 {
+	LIB_HOLD(fe);
 	int ret = can_transfer(fe);
 
 	return ret ? ret : vuc_save_state(fe->c, state, size, lib_err());
@@ -26,6 +27,7 @@ int vu_fe_save(struct vu_fe *fe, void **state, size_t *size)
 
 int vu_fe_load(struct vu_fe *fe, const void *state, size_t size)
 {
+	LIB_HOLD(fe);
 	int ret = can_transfer(fe);
 
 	return ret ? ret : vuc_load_state(fe->c, state, size, lib_err());
@@ -33,6 +35,7 @@ int vu_fe_load(struct vu_fe *fe, const void *state, size_t size)
 
 int vu_fe_state_begin(struct vu_fe *fe, bool load)
 {
+	LIB_HOLD(fe);
 	int ret = can_transfer(fe), use = -1, p[2], ours, theirs;
 
 	if (ret)
@@ -52,6 +55,7 @@ int vu_fe_state_begin(struct vu_fe *fe, bool load)
 
 int vu_fe_state_end(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
 	int ret = can_transfer(fe);
 
 	return ret ? ret : vuc_check_device_state(fe->c, lib_err());
@@ -62,6 +66,7 @@ int vu_fe_state_end(struct vu_fe *fe)
 int vu_fe_inflight_get(struct vu_fe *fe, uint16_t queues, uint16_t queue_size,
 		       struct vu_fe_inflight *i)
 {
+	LIB_HOLD(fe);
 	struct vuc_inflight v;
 	int ret = vuc_get_inflight_fd(fe->c, queues, queue_size, &v, lib_err());
 
@@ -79,6 +84,7 @@ int vu_fe_inflight_get(struct vu_fe *fe, uint16_t queues, uint16_t queue_size,
 
 int vu_fe_inflight_set(struct vu_fe *fe, const struct vu_fe_inflight *i)
 {
+	LIB_HOLD(fe);
 	const struct vuc_inflight v = {
 		.mmap_size = i->size,
 		.mmap_offset = i->offset,
@@ -113,6 +119,7 @@ static int switch_log(struct vu_fe *fe, bool on)
 
 int vu_fe_log_start(struct vu_fe *fe, int fd, uint64_t size, uint64_t offset)
 {
+	LIB_HOLD(fe);
 	int ret;
 
 	if (!(fe->offered & VIRTIO_BIT(VHOST_F_LOG_ALL)))
@@ -126,6 +133,8 @@ int vu_fe_log_start(struct vu_fe *fe, int fd, uint64_t size, uint64_t offset)
 
 int vu_fe_log_stop(struct vu_fe *fe)
 {
+	LIB_HOLD(fe);
+
 	return fe->logging ? switch_log(fe, false) : 0;
 }
 
@@ -133,6 +142,7 @@ int vu_fe_log_stop(struct vu_fe *fe)
 
 int vu_fe_iotlb(struct vu_fe *fe, const struct vu_fe_iotlb *m)
 {
+	LIB_HOLD(fe);
 	const struct vhost_user_iotlb v = {
 		.iova = m->iova,
 		.size = m->size,
@@ -146,6 +156,7 @@ int vu_fe_iotlb(struct vu_fe *fe, const struct vu_fe_iotlb *m)
 
 int vu_fe_shmem_sizes(struct vu_fe *fe, uint64_t sizes[256])
 {
+	LIB_HOLD(fe);
 	struct vhost_user_shmem_config s;
 	int ret = vuc_get_shmem_config(fe->c, &s, lib_err());
 
@@ -157,6 +168,7 @@ int vu_fe_shmem_sizes(struct vu_fe *fe, uint64_t sizes[256])
 
 int vu_fe_shared_object(struct vu_fe *fe, const uint8_t *uuid, int *fd)
 {
+	LIB_HOLD(fe);
 	struct vhost_user_uuid u;
 
 	memcpy(u.bytes, uuid, sizeof(u.bytes));
@@ -165,5 +177,7 @@ int vu_fe_shared_object(struct vu_fe *fe, const uint8_t *uuid, int *fd)
 
 int vu_fe_gpu_socket(struct vu_fe *fe, int fd)
 {
+	LIB_HOLD(fe);
+
 	return vuc_set_gpu_socket(fe->c, fd, lib_err());
 }

@@ -57,6 +57,8 @@ static int op_queue_start(struct fe_transport *t, const struct fe_queue_cfg *q, 
 	};
 	ret = lib_vring_start(fe, q->index, e);
 	if (ret)
+		lib_vring_stop(fe, q->index, NULL); /* it may run in spite of that */
+	if (ret)
 		*v = (struct lib_vring){ 0 };
 	return ret;
 }

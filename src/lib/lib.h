@@ -18,6 +18,11 @@
 struct err *lib_err(void);
 /* A sentence that is there already: for calls on the data path. */
 int lib_fail(int code, const char *id, const char *what);
+/*
+ * Take over a struct that may have grown since: @from begins with its size. One
+ * that does not say its size was not filled in as the header asks: -EINVAL.
+ */
+int lib_take(void *to, size_t known, const void *from);
 
 /* ---- memory ---- */
 
@@ -98,6 +103,8 @@ struct lib_msg;
  * @mem_told:	the back-end of this connection knows @mem
  * @closing:	no message may be started any more
  * @logging:	the back-end was told to note what it writes
+ * @depth:	calls of ours that are under way, one inside a callback of another
+ * @freed:	vu_fe_free() was called; the outermost of them frees
  */
 struct vu_fe {
 	struct fe_transport t;
@@ -126,12 +133,38 @@ struct vu_fe {
 	struct lib_msg *msgs;
 	bool closing;
 	bool logging;
+	unsigned int depth;
+	bool freed;
 };
 
 int lib_bad_state(const char *what);
 static inline bool lib_has(const struct vu_fe *fe, uint64_t pf)
 {
 	return vuc_protocol_features(fe->c) & pf;
+}
+
+/*
+ * Among the declarations of each public function that may call back: keeps @fe until
+ * its end, though a callback should free it.
+ */
+#define LIB_HOLD(fe) \
+	struct vu_fe *lib_held __attribute__((cleanup(lib_release), unused)) = lib_hold(fe)
+static inline struct vu_fe *lib_hold(struct vu_fe *fe)
+{
+	fe->depth++;
+	return fe;
+}
+void lib_release(struct vu_fe **held);
+
+/*
+ * The same for functions that call a function of the user: what it does leaves the
+ * sentence alone that the call around it may have written already.
+ */
+#define LIB_KEEP_ERR() \
+	struct err lib_kept __attribute__((cleanup(lib_err_restore), unused)) = *lib_err()
+static inline void lib_err_restore(struct err *kept)
+{
+	*lib_err() = *kept;
 }
 
 /* fe-life.c */

@@ -258,3 +258,42 @@ int opts_choice(const char *what, const char *value, const char *list, struct er
 	err_hint(e, "Use one of %s", list);
 	return -EINVAL;
 }
+
+/* A number, or two with a dash between, at @p. Return: what follows, or NULL. */
+static const char *cpu_range(const char *p, unsigned long *from, unsigned long *to)
+{
+	char *end;
+
+	if (*p < '0' || *p > '9')
+		return NULL;
+	*from = *to = strtoul(p, &end, 10);
+	if (*end != '-')
+		return end;
+	p = end + 1;
+	if (*p < '0' || *p > '9')
+		return NULL;
+	*to = strtoul(p, &end, 10);
+	return end;
+}
+
+int opts_cpus(const char *what, const char *value, int *cpus, unsigned int max, unsigned int *n,
+	      struct err *e)
+{
+	unsigned long from, to, count = 0;
+
+	*n = 0;
+	for (const char *p = value; (p = cpu_range(p, &from, &to)); p++) {
+		if (from > to || to >= max || count + (to - from) >= max)
+			break;
+		for (; from <= to; from++)
+			cpus[count++] = (int)from;
+		if (!*p) {
+			*n = (unsigned int)count;
+			return 0;
+		}
+		if (*p != ',')
+			break;
+	}
+	err_set(e, -EINVAL, "bad-value", "%s '%s' is no list of processors", what, value);
+	return err_hint(e, "Like this: %s 0,2-5", what);
+}

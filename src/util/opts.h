@@ -71,4 +71,14 @@ int opts_number(const char *what, const char *value, unsigned long min, unsigned
 /* One of the words in @list ("a|b|c"): its index, or -EINVAL with @e that names @what. */
 int opts_choice(const char *what, const char *value, const char *list, struct err *e);
 
+/**
+ * opts_cpus() - a list of processors, as "0,2-5"
+ * @cpus:	room for @max; numbers are below that, too
+ * @n:		how many there are in it; 0 after a mistake
+ *
+ * Return: 0, or -EINVAL with @e that names @what.
+ */
+int opts_cpus(const char *what, const char *value, int *cpus, unsigned int max, unsigned int *n,
+	      struct err *e);
+
 #endif

@@ -141,10 +141,10 @@ figures() {
 
 : >"$work/figures"
 while IFS='|' read -r what first second goal cpu_goal notify_goal args; do
-	# Words, on purpose.
-	# shellcheck disable=SC2086
 	# A machine short of memory, or one that reclaims early, may have dropped it.
 	cat "$image" >/dev/null
+	# Words, on purpose.
+	# shellcheck disable=SC2086
 	if ! compare "$first" "$second" $args </dev/null; then
 		not_passed "there are figures for: $what"
 		cat "$work/errors"

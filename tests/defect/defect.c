@@ -215,6 +215,7 @@ static const struct known known[] = {
 	{ "disk-forgotten", "a new session finds an empty disk" },
 	/* inflight */
 	{ "inflight-get-no-fd", "GET_INFLIGHT_FD is answered without a descriptor" },
+	{ "inflight-set-cuts", "SET_INFLIGHT_FD cuts off the file of the record" },
 	{ "inflight-dirty", "a new record has an entry in flight" },
 	{ "inflight-desc-num", "records say one entry less than there are" },
 	{ "inflight-keeps", "what was used stays in the record" },

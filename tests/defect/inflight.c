@@ -70,7 +70,8 @@ int on_get_inflight_fd(struct be *b, struct be_msg *m)
 	if (fd < 0)
 		return BE_CLOSE;
 	if (ftruncate(fd, (off_t)i.mmap_size) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+	    (!defect("inflight-set-cuts") &&
+	     fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)) {
 		close(fd);
 		return BE_CLOSE;
 	}
@@ -86,6 +87,8 @@ int on_get_inflight_fd(struct be *b, struct be_msg *m)
 int on_set_inflight_fd(struct be *b, struct be_msg *m)
 {
 	const struct vhost_user_inflight *i = &m->inflight;
+	int fd, cut;
+	bool ok;
 
 	if (!numbers_ok(b, i) || i->mmap_size / i->num_queues < stride(b, i->queue_size) ||
 	    i->mmap_offset % 8) {
@@ -93,7 +96,14 @@ int on_set_inflight_fd(struct be *b, struct be_msg *m)
 			defect_die();
 		return BE_REFUSE;
 	}
-	return adopt(b, i, msg_take_fd(b)) ? BE_OK : BE_REFUSE;
+	fd = msg_take_fd(b);
+	cut = defect("inflight-set-cuts") ? dup(fd) : -1;
+	ok = adopt(b, i, fd);
+	if (cut >= 0) {
+		ok = ok && ftruncate(cut, 0) == 0;
+		close(cut);
+	}
+	return ok ? BE_OK : BE_REFUSE;
 }
 
 /* ---- recovery ---- */

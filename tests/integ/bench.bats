@@ -59,7 +59,7 @@ random_file() {
 	random_file disk.img
 	bench disk.img
 	holds '.target == "disk.img"' '.kind == "storage"' '.capacity == 1048576' \
-		'.requests > 0' '.reads == .requests' '.writes == 0' '.duration >= 3e8' \
+		'.requests > 0' '.reads == .requests' '.writes == 0' '.duration >= 2e8' \
 		'.bytes_per_second / .iops > 4095.9' '.bytes_per_second / .iops < 4096.1' \
 		'(.requests * 1e9 / .duration / .iops - 1) | fabs < 0.01' \
 		'.latency | .min <= .p50 and .p50 <= .p99 and .p99 <= .p99_9 and .p99_9 <= .max' \
@@ -197,9 +197,24 @@ random_file() {
 		refused 2 would-overwrite x.sock --rw $rw
 		refused 2 would-overwrite disk.img --rw $rw
 		refused 2 would-overwrite null:1M --rw $rw --compare disk.img
+		for source in file raw; do
+			refused 2 would-overwrite "$source:$PWD/disk.img" --rw $rw
+			refused 2 would-overwrite $source:disk.img --rw $rw
+			refused 2 would-overwrite null:1M --rw $rw --compare $source:disk.img
+		done
 	done
 	cmp disk.img before
+	[[ $output == *'may destroy what is there'*'--write'* ]]
+	# A file without data that is called like the source is not what would be written.
+	truncate -s 1M raw:disk.img
+	refused 2 would-overwrite raw:disk.img --rw write
+	# Names with a colon are files all the same.
+	truncate -s 1M a:b.img
+	refused 2 would-overwrite a:b.img --rw write
+	bench ./a:b.img --rw write
+	refused 2 would-overwrite ./a:b.img --rw write
 	[[ $output == *'destroys what is in it'*'--write'* ]]
+	refused 7 target-missing ./a:c.img --rw write
 	# Somebody else's, even so.
 	refused 5 image-in-use disk.img --rw write --write
 	finish
@@ -311,14 +326,29 @@ blocks_term() {
 	mask=$(awk '/^SigBlk/ { print $2 }' "/proc/$bench_pid/status") && [ $((0x${mask:-0} & 0x4000)) -ne 0 ]
 }
 
+# Half a second of CPU time: it measures, or warms up.
+runs() {
+	awk '{ exit !($14 + $15 >= 50) }' "/proc/$bench_pid/stat"
+}
+
 @test "a_signal_ends_it_with_what_was_measured" {
 	"$VUCTL" bench null:1G --secs 600 --warmup 0 --json >result 2>errors &
 	bench_pid=$!
-	within 60 blocks_term
+	within 60 runs
 	kill -TERM "$bench_pid"
 	pid=$bench_pid bench_pid=
 	gone 0
 	holds '.stopped == true' '.duration < 600e9'
+}
+
+@test "a_signal_in_the_warm_up_is_no_success" {
+	"$VUCTL" bench null:1G --secs 600 --warmup 600 --json >result 2>errors &
+	bench_pid=$!
+	within 60 runs
+	kill -INT "$bench_pid"
+	pid=$bench_pid bench_pid=
+	gone 1
+	holds '.stopped' '.requests == 0' '.latency.p99 == null' '.error.id == "no-requests"'
 }
 
 @test "two_targets_are_compared_in_turn" {
@@ -355,4 +385,91 @@ blocks_term() {
 	done
 	[[ $output == 'x.sock: vhost-user, 1 GiB, split rings of 128, indirect, event index, process '* ]]
 	finish
+}
+
+frozen() {
+	grep -q '^State:.*T' "/proc/$pid/status"
+}
+
+@test "a_back_end_that_stops_answering_ends_the_run_with_status_9" {
+	serve null:1G --socket x.sock
+	"$VUCTL" bench x.sock --secs 600 --timeout 2 --json >result 2>errors &
+	bench_pid=$!
+	within 60 connected
+	kill -STOP "$pid"
+	within 60 frozen
+	server=$pid pid=$bench_pid
+	gone 9
+	kill -CONT "$server"
+	pid=$server bench_pid=
+	# Before the first request or after it.
+	holds '.error.errno == 110'
+	finish
+}
+
+@test "a_back_end_that_stops_answering_can_be_left" {
+	serve null:1G --socket x.sock
+	"$VUCTL" bench x.sock --secs 600 --warmup 0 --timeout 600 --json >result 2>errors &
+	bench_pid=$!
+	within 60 connected
+	within 60 runs
+	kill -STOP "$pid"
+	within 60 frozen
+	kill -INT "$bench_pid"
+	kill -INT "$bench_pid"
+	status=0
+	wait "$bench_pid" || status=$?
+	bench_pid=
+	kill -CONT "$pid"
+	# Two signals may have come as one.
+	[ "$status" -eq 130 ] || [ "$status" -eq 0 ] || [ "$status" -eq 1 ]
+	jq -e . result
+	finish
+}
+
+@test "a_silent_socket_can_be_left_at_once" {
+	command -v socat >/dev/null || skip "socat is missing"
+	socat -u UNIX-LISTEN:x.sock,fork OPEN:/dev/null &
+	pid=$!
+	within 60 test -S x.sock
+	"$VUCTL" bench x.sock --timeout 600 --json >result 2>errors &
+	bench_pid=$!
+	within 60 blocks_term
+	kill -TERM "$bench_pid"
+	status=0
+	wait "$bench_pid" || status=$?
+	bench_pid=
+	[ "$status" -eq 143 ]
+	holds '.error.id == "interrupted"'
+	run "$VUCTL" bench x.sock --timeout 0.5
+	[ "$status" -eq 9 ]
+}
+
+@test "a_run_without_a_finished_request_is_no_success" {
+	serve null:1G --filter delay:ms=1500 --socket x.sock -q
+	run "$VUCTL" bench x.sock --secs 0.1 --warmup 0
+	[ "$status" -eq 1 ]
+	[[ $output == *'no request was finished'* ]]
+	status=0
+	bench x.sock --secs 0.1 --warmup 0 || status=$?
+	[ "$status" -eq 1 ]
+	holds '.requests == 0' '.latency.p50 == null' '.error.id == "no-requests"'
+	finish
+}
+
+@test "options_that_do_not_fit_the_target_are_refused" {
+	for word in --packed --no-event-idx --no-indirect --queue-size=128 --call-after=3 --batch=2; do
+		refused 2 options-clash null:1G "$word"
+	done
+	refused 2 options-clash null:1G --poll --irq
+	serve null:1G --socket x.sock -q
+	refused 2 options-clash x.sock --direct
+	refused 2 options-clash x.sock --no-lock
+	# For one of two is enough.
+	bench x.sock --compare null:1G --packed --direct --rounds 1
+	refused 2 bad-value null:1G --cpus 1023
+	refused 2 bad-value x.sock --cpus 1023
+	finish
+	refused 2 bad-value null:1G --compare --rounds 1
+	[[ $output == *'--compare needs a target'* ]]
 }

@@ -77,7 +77,13 @@ tap_is_whole() {
 	[ "$(wc -l <report)" -eq 1 ]
 	check --list --only nothing-like-it
 	[ "$status" -eq 2 ]
-	grep -q 'no case has such an id' said
+	grep -q "no case has such an id: --only 'nothing-like-it'" said
+	check --list --only config --only typo
+	[ "$status" -eq 2 ]
+	grep -q "'typo'" said
+	check --list --only config --skip config
+	[ "$status" -eq 2 ]
+	grep -q -e '--skip leaves no case' said
 }
 
 @test "wrong_words_are_told_so" {
@@ -123,6 +129,31 @@ tap_is_whole() {
 	grep -q 'SKIP changes what is on the disk' report
 	finish
 	[ "$(cksum <disk.img)" = "$sum" ]
+}
+
+@test "without_write_not_even_a_read_only_disk_is_put_to_the_test" {
+	serve mem:16M --read-only --socket x.sock -q
+	check x.sock --only 'blk.read-only*'
+	[ "$status" -eq 0 ] || show
+	# It writes what it has read.
+	grep -q '^passed  blk\.read-only$' report
+	grep -q '^skipped blk\.read-only-ranges: changes what is on the disk: only with --write$' report
+	check x.sock --only 'blk.read-only*' --write
+	[ "$status" -eq 0 ] || show
+	grep -q '^passed  blk\.read-only-ranges$' report
+	finish
+}
+
+@test "what_the_command_left_in_its_group_is_ended_and_the_command_waited_for" {
+	# The shell is gone long before its back-end is; the last one does not mind SIGTERM.
+	check x.sock --only negotiation.only-version-1 \
+		--restart "(trap '' TERM; echo \$\$ >group; exec sleep 600) & \
+			$VUCTL serve mem:16M --socket x.sock -q & exit 0"
+	[ "$status" -eq 0 ] || show
+	[ -s group ]
+	# Nobody but perhaps a zombie, which its new parent has not waited for.
+	run pgrep -r R,S,D,T -g "$(cat group)"
+	[ -z "$output" ]
 }
 
 @test "only_skip_and_rings_choose" {
@@ -182,6 +213,11 @@ lines() {
 	[ "$(wc -l <"$1")" -ge "$2" ]
 }
 
+# JUnit's report comes as one at the end: there the connections are counted.
+busy() {
+	lines report 12 || { [ -e err ] && [ "$(grep -c '^connected' err)" -ge 12 ]; }
+}
+
 # midway PID SIGNAL WORD... - sends the signal to the process when some cases have run.
 # WORDs choose enough of them: those of ring-state take time.
 midway() {
@@ -189,7 +225,7 @@ midway() {
 	shift 2
 	"$VUCTL" check "$@" --timeout 2 >report 2>said &
 	check_pid=$!
-	within 60 lines report 12
+	within 60 busy
 	# However fast it is: there is more to come when the back-end is gone.
 	kill -STOP "$check_pid"
 	[ "$victim" != child ] || victim=$(pgrep -P "$check_pid")
@@ -234,7 +270,7 @@ midway() {
 
 @test "reports_with_failures_can_be_read" {
 	for format in tap junit json; do
-		serve mem:16M --socket x.sock -q
+		serve mem:16M --socket x.sock
 		midway "$pid" KILL x.sock --format "$format" --only negotiation --only ring-state
 		[ "$status" -eq 8 ]
 		gone 137
@@ -244,11 +280,14 @@ midway() {
 	tap_is_whole
 	grep -q '^  result: "died"$' report
 	grep -q '^  section: "' report
+	grep -q '^<testsuite .* failures="0" errors="1" skipped="[0-9]*" time="[0-9.]*">$' report.junit
 	if command -v xmllint >/dev/null; then
 		xmllint --noout report.junit
 		[ "$(xmllint --xpath 'count(//testcase/error)' report.junit)" -eq 1 ]
 		[ "$(xmllint --xpath 'count(//testcase)' report.junit)" -eq \
 			"$(xmllint --xpath 'string(//testsuite/@tests)' report.junit)" ]
+		[ "$(xmllint --xpath 'count(//testcase/skipped)' report.junit)" -eq \
+			"$(xmllint --xpath 'string(//testsuite/@skipped)' report.junit)" ]
 	fi
 	if command -v jq >/dev/null; then
 		jq -e '.cases | map(select(.result == "died")) | length == 1' report.json
@@ -294,4 +333,33 @@ midway() {
 	# It takes every offset for 0.
 	grep -q '^not ok .* - config.words$' report
 	grep -q '^ok .* - negotiation.version-1$' report
+}
+
+@test "a_signal_leaves_a_whole_report_and_nobody_behind" {
+	for format in tap json; do
+		"$VUCTL" check x.sock --format "$format" --only negotiation --only ring-state \
+			--restart "exec $VUCTL serve mem:16M --socket x.sock -q" >report 2>said &
+		check_pid=$!
+		within 60 lines report 12
+		kill -TERM "$check_pid"
+		status=0
+		wait "$check_pid" || status=$?
+		check_pid=
+		[ "$status" -eq 143 ] || show
+		grep -q 'not run: ended by a signal' report
+		within 60 test ! -e x.sock
+		[ "$format" != tap ] || tap_is_whole
+		[ "$format" != json ] || ! command -v jq >/dev/null || jq -e '.summary.skipped > 0' report
+	done
+}
+
+@test "a_disk_that_answers_with_errors_does_not_hang" {
+	serve mem:16M --socket x.sock --filter error:op=read -q
+	check x.sock --only blk --rings split
+	[ "$status" -eq 1 ] || show
+	lacks '^hung' report
+	grep -q '^failed' report
+	# No source text in sentences for people.
+	lacks 'vuc_\|&e' report
+	finish
 }

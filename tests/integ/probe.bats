@@ -194,6 +194,9 @@ END
 @test "each_stage_stops_there_and_shows_what_was_found_so_far" {
 	need jq
 	serve mem:1M --socket x.sock
+	probe x.sock --stage features
+	grep -q '^device .*: from its features alone, which fit net, too$' report
+	lacks 'no configuration' report
 	rows=
 	for stage in connect features config memory queue read; do
 		case $stage in
@@ -422,6 +425,23 @@ END
 	serve mem:1M --socket x.sock --filter error:op=read
 	fails 1 disk-error x.sock
 	is '.stage == "queue"' '.config.capacity == 1048576'
+	finish
+}
+
+@test "the_name_of_a_program_cannot_steer_a_terminal" {
+	need jq
+	# Longer than the 15 characters of a process: the whole comes from the file.
+	name=$PWD/$(printf 'of-any-length-\033[31mred\n')
+	cp "$VUCTL" "$name"
+	"$name" serve mem:1M --socket x.sock >out 2>err &
+	pid=$!
+	within 60 served
+	[ "$(cut -c 1-15 "/proc/$pid/comm" | LC_ALL=C tr -d '[:print:]\n' | wc -c)" -eq 1 ]
+	probe x.sock
+	[ "$status" -eq 0 ]
+	[ "$(LC_ALL=C tr -d '[:print:]\t\n' <report | wc -c)" -eq 0 ]
+	probe x.sock --json
+	is '.program == "of-any-length-?[31mred"'
 	finish
 }
 

@@ -134,6 +134,55 @@ static void long_message_goes_out_in_pieces(void **state)
 	free(out);
 }
 
+/* ---- closed by a callback ---- */
+
+static struct vuc *to_close;
+
+static void close_it(struct vuc_req *r, int res, const struct err *e)
+{
+	on_done(r, res, e);
+	vuc_close(to_close);
+	/* Those behind it have ended already, so what they point to may go now. */
+	assert_int_equal(place, 2);
+}
+
+static void client_is_closed_by_a_callback(void **state)
+{
+	struct fix *f = *state;
+	unsigned int before = fe_open_fds();
+	struct ask a, b;
+
+	place = 0;
+	to_close = f->c;
+	start(f, ask(&a, VHOST_USER_GET_FEATURES));
+	a.r.done = close_it;
+	start(f, ask(&b, VHOST_USER_GET_FEATURES));
+	fe_say_u64(f, VHOST_USER_GET_FEATURES, 1);
+	vuc_process(f->c);
+	f->c = NULL;
+	assert_int_equal(a.res, 0);
+	assert_int_equal(b.ended, 1);
+	assert_int_equal(b.res, -ECANCELED);
+	assert_int_equal(fe_open_fds(), before - 1);
+}
+
+/* In the middle of a call that waits for something else. */
+static void client_is_closed_under_a_call(void **state)
+{
+	struct fix *f = *state;
+	struct ask a;
+	uint64_t v;
+
+	place = 1; /* the call's own end is not counted */
+	to_close = f->c;
+	start(f, ask(&a, VHOST_USER_GET_FEATURES));
+	a.r.done = close_it;
+	fe_say_u64(f, VHOST_USER_GET_FEATURES, 1);
+	assert_int_equal(vuc_get_features(f->c, &v, &f->e), -ECANCELED);
+	f->c = NULL;
+	assert_int_equal(a.res, 0);
+}
+
 static void many_under_way_end_in_order(void **state)
 {
 	enum { N = 300 };
@@ -667,6 +716,8 @@ int main(void)
 		T(closing_ends_what_is_under_way),
 		T(the_end_of_one_may_start_another),
 		T(the_end_of_one_may_make_a_call_that_waits),
+		T(client_is_closed_by_a_callback),
+		T(client_is_closed_under_a_call),
 		cmocka_unit_test(one_thread_drives_two_clients),
 	};
 

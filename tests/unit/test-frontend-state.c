@@ -8,8 +8,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -18,8 +20,9 @@
 #define MIB (1u << 20)
 
 enum way {
-	WAY_OURS, /* the descriptor it was given */
-	WAY_PIPE, /* a pipe of its own */
+	WAY_OURS,   /* the descriptor it was given */
+	WAY_PIPE,   /* a pipe of its own */
+	WAY_SEALED, /* one that nobody else may open */
 	WAY_SOCKET,
 	WAY_WRONG_END,
 	WAY_FILE,
@@ -27,6 +30,7 @@ enum way {
 
 /**
  * struct peer - a back-end that takes part in one transfer
+ * @trap:	make the descriptor it handed over block, write a byte, and wait
  * @first:	write before the answer
  * @endless:	write without end; @drip: a byte at a time, with pauses
  * @stop:	read that much and close; 0: all
@@ -37,7 +41,7 @@ enum way {
 struct peer {
 	int fd;
 	enum way way;
-	bool first, endless, drip;
+	bool first, endless, drip, trap;
 	size_t stop;
 	uint64_t verdict;
 	uint8_t *state;
@@ -121,6 +125,8 @@ static bool own_channel(struct peer *p, int *mine, int *theirs)
 	/* Saving: the front-end reads. */
 	*theirs = fds[p->direction != (p->way == WAY_WRONG_END)];
 	*mine = fds[p->direction == (p->way == WAY_WRONG_END)];
+	if (p->way == WAY_SEALED && fchmod(*theirs, 0))
+		return false;
 	return true;
 }
 
@@ -144,6 +150,15 @@ static void *run_peer(void *arg)
 		write_state(p, use);
 	if (!answer(p->fd, h.request, p->way == WAY_OURS ? VHOST_USER_STATE_NOFD : 0, theirs))
 		return NULL;
+	if (p->trap) {
+		/* Until the front-end hangs up. */
+		while (fcntl(theirs, F_SETFL, 0) == 0 &&
+		       (p->direction || write(use, "x", 1) == 1) && !hear(p->fd, &h, t, &given))
+			break;
+		close(theirs);
+		close(use);
+		return NULL;
+	}
 	if (theirs >= 0)
 		close(theirs);
 	if (p->direction)
@@ -275,6 +290,75 @@ static void state_is_loaded_through_their_pipe(void **state)
 static void state_is_loaded_through_their_socket(void **state)
 {
 	load(*state, WAY_SOCKET, MIB);
+}
+
+/*
+ * A pipe of somebody else: a privileged test gives up, for this thread, what would open
+ * it all the same. What blocks is a property of the open file, which both have then.
+ */
+static void as_nobody(bool on)
+{
+	setfsuid(on && geteuid() == 0 ? 65534 : geteuid());
+}
+
+static void state_goes_through_a_pipe_that_cannot_be_opened_once_more(void **state)
+{
+	struct fix *f = *state;
+	struct peer p = { .way = WAY_SEALED };
+	size_t size;
+	void *s;
+	int ret;
+
+	fill(&p, MIB);
+	begin(f, &p);
+	as_nobody(true);
+	ret = vuc_save_state(f->c, &s, &size, &f->e);
+	as_nobody(false);
+	assert_int_equal(ret, 0);
+	assert_int_equal(size, MIB);
+	assert_memory_equal(s, p.state, MIB);
+	free(s);
+	end(f, &p);
+}
+
+static void state_is_loaded_through_a_pipe_that_cannot_be_opened_once_more(void **state)
+{
+	as_nobody(true);
+	load(*state, WAY_SEALED, MIB);
+	as_nobody(false);
+}
+
+/* The whole time passes, and no more. */
+static void back_end_cannot_make_its_pipe_block_us(void **state)
+{
+	struct fix *f = *state;
+	struct peer p = { .way = WAY_SEALED, .trap = true };
+	size_t size;
+	void *s;
+	int ret;
+
+	fill(&p, MIB);
+	begin(f, &p);
+	as_nobody(true);
+	ret = vuc_save_state(f->c, &s, &size, &f->e);
+	as_nobody(false);
+	assert_int_equal(ret, -ETIMEDOUT);
+	end(f, &p);
+}
+
+static void back_end_cannot_make_its_full_pipe_block_us(void **state)
+{
+	struct fix *f = *state;
+	struct peer p = { .way = WAY_SEALED, .trap = true };
+	int ret;
+
+	fill(&p, MIB);
+	begin(f, &p);
+	as_nobody(true);
+	ret = vuc_load_state(f->c, p.state, p.len, &f->e);
+	as_nobody(false);
+	assert_int_equal(ret, -ETIMEDOUT);
+	end(f, &p);
 }
 
 /* ---- when it does not work ---- */
@@ -453,6 +537,10 @@ int main(void)
 		T(state_is_loaded_through_our_pipe),
 		T(state_is_loaded_through_their_pipe),
 		T(state_is_loaded_through_their_socket),
+		T(state_goes_through_a_pipe_that_cannot_be_opened_once_more),
+		T(state_is_loaded_through_a_pipe_that_cannot_be_opened_once_more),
+		S(back_end_cannot_make_its_pipe_block_us),
+		S(back_end_cannot_make_its_full_pipe_block_us),
 		T(verdict_of_the_back_end_counts),
 		T(refusal_is_told),
 		T(endless_state_ends_at_the_limit),

@@ -173,6 +173,55 @@ static void choices_are_whole_words(void **state)
 			 -EINVAL);
 }
 
+static void processors_are_numbers_and_ranges(void **state)
+{
+	static const char *const bad[] = { "",
+					   ",",
+					   "0,",
+					   ",0",
+					   "3-1",
+					   "1-",
+					   "-1",
+					   "0-",
+					   "0--1",
+					   "a",
+					   "0x1",
+					   "1 ",
+					   " 1",
+					   "+1",
+					   "0-1-2",
+					   "8",
+					   "0-8",
+					   "0;1",
+					   "0-7,0",
+					   "18446744073709551616",
+					   "0-18446744073709551615" };
+	unsigned int n;
+	struct err e;
+	int cpus[9];
+
+	(void)state;
+	assert_int_equal(opts_cpus("--cpus", "0,2-5", cpus, 8, &n, &e), 0);
+	assert_int_equal(n, 5);
+	assert_memory_equal(cpus, ((int[]){ 0, 2, 3, 4, 5 }), 5 * sizeof(int));
+	assert_int_equal(opts_cpus("--cpus", "7,3-3,7", cpus, 8, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_memory_equal(cpus, ((int[]){ 7, 3, 7 }), 3 * sizeof(int));
+	cpus[8] = -7;
+	assert_int_equal(opts_cpus("--cpus", "0-7", cpus, 8, &n, NULL), 0);
+	assert_int_equal(n, 8);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		n = 7;
+		assert_int_equal(opts_cpus("--cpus", bad[i], cpus, 8, &n, &e), -EINVAL);
+		assert_int_equal(n, 0);
+		assert_string_equal(e.id, "bad-value");
+		assert_string_equal(e.hint, "Like this: --cpus 0,2-5");
+	}
+	assert_int_equal(cpus[8], -7);
+	assert_int_equal(opts_cpus("--on", "x", cpus, 8, &n, &e), -EINVAL);
+	assert_string_equal(e.what, "--on 'x' is no list of processors");
+}
+
 static void help_and_words_come_from_the_table(void **state)
 {
 	char *text = NULL;
@@ -200,6 +249,7 @@ int main(void)
 		cmocka_unit_test(only_slips_are_guessed_at),
 		cmocka_unit_test(numbers_are_whole_and_in_range),
 		cmocka_unit_test(choices_are_whole_words),
+		cmocka_unit_test(processors_are_numbers_and_ranges),
 		cmocka_unit_test(help_and_words_come_from_the_table),
 	};
 

@@ -53,12 +53,14 @@ struct state_job {
  * @state, @size: of the device
  * @features, @ring_flags, @bases, @inflight_fd, @log_size, @iotlb: as last told
  * @mute:	answer nothing any more
+ * @keep:	never answer where a ring stands
+ * @clog:	fill the kick's counter and make it block
  */
 struct back {
 	int fd;
 	pthread_t thread;
 	atomic_int back;
-	atomic_bool own_fd, refuse, mute;
+	atomic_bool own_fd, refuse, mute, keep, clog;
 	uint8_t state[STATE_MAX];
 	size_t size;
 	struct state_job job;
@@ -205,7 +207,12 @@ static bool answer(struct back *b, struct msg *m)
 	case VHOST_USER_GET_QUEUE_NUM:
 		give_u64(b, m, 4);
 		return true;
+	case VHOST_USER_GET_CONFIG:
+		give(b->fd, m->h.request, VHOST_USER_F_REPLY, m->p, m->h.size, -1);
+		return true;
 	case VHOST_USER_GET_VRING_BASE:
+		if (b->keep)
+			return true;
 		memcpy(&s.index, m->p, sizeof(s.index));
 		give(b->fd, m->h.request, VHOST_USER_F_REPLY, &s, sizeof(s), -1);
 		return true;
@@ -237,6 +244,15 @@ static bool answer(struct back *b, struct msg *m)
 	}
 }
 
+static void stuff(int fd)
+{
+	const uint64_t most = UINT64_MAX - 1;
+	int fl = fcntl(fd, F_GETFL);
+
+	if (write(fd, &most, sizeof(most)) == sizeof(most))
+		fcntl(fd, F_SETFL, fl & ~O_NONBLOCK);
+}
+
 static void note(struct back *b, struct msg *m)
 {
 	unsigned int now = ++b->order;
@@ -253,6 +269,8 @@ static void note(struct back *b, struct msg *m)
 		break;
 	case VHOST_USER_SET_VRING_KICK:
 		b->kick_order = now;
+		if (atomic_exchange(&b->clog, false))
+			stuff(m->fds[0]);
 		break;
 	case VHOST_USER_SET_INFLIGHT_FD:
 		b->inflight_order = now;
@@ -714,6 +732,74 @@ static void requests_without_a_function_are_refused(void **state)
 	free(f);
 }
 
+/* A write to that would never end. */
+static void full_kick_that_blocks_is_a_kick(void **state)
+{
+	struct fix *f = *state;
+
+	f->b.clog = true;
+	bring_up(f);
+	assert_int_equal(vu_fe_activate(f->fe), 0);
+	vu_fe_queue_kick(f->q);
+	assert_int_equal(vu_fe_sleep(f->fe), 0);
+	assert_int_equal(vu_fe_wake(f->fe), 0);
+}
+
+/* The memory is not for another queue while the device may write to it. */
+static void disk_that_does_not_stop_keeps_its_memory(void **state)
+{
+	const struct vu_fe_blk_opts o = { .struct_size = sizeof(o), .queue_size = 4 };
+	struct fix *f = calloc(1, sizeof(*f));
+	uint64_t before, after, unused;
+	struct vu_fe_blk *k;
+
+	(void)state;
+	assert_non_null(f);
+	begin(f, NULL, 200);
+	f->mem = vu_fe_mem_new();
+	assert_non_null(vu_fe_mem_add(f->mem, 0, 4 << 20));
+	assert_non_null(vu_fe_mem_alloc(f->mem, 64, 64, &before));
+	assert_int_equal(vu_fe_set_mem(f->fe, f->mem), 0);
+	k = vu_fe_blk_open(f->fe, &o);
+	assert_non_null(k);
+	f->b.keep = true;
+	vu_fe_blk_close(k);
+	assert_int_equal(vu_fe_config_read(f->fe, 0, &unused, 8), -ENOTCONN);
+	assert_non_null(vu_fe_mem_alloc(f->mem, 64, 64, &after));
+	assert_true(after > before + 64);
+	finish(f);
+	free(f);
+}
+
+static int free_on_change(void *ctx)
+{
+	struct fix *f = container_of(ctx, struct fix, seen);
+
+	f->seen.changes++;
+	vu_fe_free(f->fe);
+	return 0;
+}
+
+static void front_end_is_freed_by_a_request(void **state)
+{
+	const struct vu_fe_callbacks cb = { .struct_size = sizeof(cb),
+					    .config_changed = free_on_change };
+	struct fix *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	assert_non_null(f);
+	begin(f, &cb, WAIT_MS);
+	/* Behind it is another, which nobody is there for any more. */
+	for (unsigned int i = 0; i < 2; i++)
+		give(f->b.back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_F_NEED_REPLY, NULL,
+		     0, -1);
+	vu_fe_process(f->fe);
+	f->fe = NULL;
+	assert_int_equal(f->seen.changes, 1);
+	finish(f);
+	free(f);
+}
+
 static void silent_back_end_costs_the_time_and_no_more(void **state)
 {
 	struct fix *f = calloc(1, sizeof(*f));
@@ -747,6 +833,9 @@ int main(void)
 		T(small_things_are_asked_and_told),
 		T(back_end_may_ask_for_everything),
 		cmocka_unit_test(requests_without_a_function_are_refused),
+		T(full_kick_that_blocks_is_a_kick),
+		cmocka_unit_test(disk_that_does_not_stop_keeps_its_memory),
+		cmocka_unit_test(front_end_is_freed_by_a_request),
 		cmocka_unit_test(silent_back_end_costs_the_time_and_no_more),
 	};
 

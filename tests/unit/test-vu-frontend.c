@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 
 #include "util/compiler.h"
 #include "vu-fe-fixture.h"
+#include "wire/vhost-user.h"
 
 /* ---- life ---- */
 
@@ -504,6 +506,131 @@ static void free_ends_what_is_under_way(void **state)
 	assert_int_equal(vu_fe_call(f->fe, &m), 0);
 }
 
+static void table_that_is_too_long_is_refused(void **state)
+{
+	struct fix *f = *state;
+
+	assert_int_equal(vu_fe_negotiate(f->fe, VU_F_INDIRECT_DESC), 0);
+	fix_make_mem(f);
+	assert_int_equal(vu_fe_set_mem(f->fe, f->mem), 0);
+	assert_null(vu_fe_queue_new(f->fe, 0, 16, 40000));
+	assert_int_equal(vu_error_code(), -EINVAL);
+	assert_string_equal(vu_error_id(), "ring-table");
+	f->q = vu_fe_queue_new(f->fe, 0, 1, 32768);
+	assert_non_null(f->q);
+}
+
+/* ---- callbacks that do more than they are told ---- */
+
+struct ending {
+	struct vu_fe_msg m;
+	struct fix *f;
+	uint64_t v;
+	int res, again;
+	unsigned int ended;
+};
+
+static void free_all(struct vu_fe_msg *m, int res)
+{
+	struct ending *x = m->ctx;
+
+	x->ended++;
+	x->res = res;
+	vu_fe_free(x->f->fe);
+}
+
+static void connect_anew(struct vu_fe_msg *m, int res)
+{
+	struct ending *x = m->ctx;
+
+	x->ended++;
+	x->res = res;
+	x->again = vu_fe_reconnect_fd(x->f->fe, dup(0));
+}
+
+static void start(struct fix *f, struct ending *x, void (*done)(struct vu_fe_msg *m, int res))
+{
+	*x = (struct ending){
+		.m = { .request = VHOST_USER_GET_QUEUE_NUM,
+		       .reply = &x->v,
+		       .reply_min = 8,
+		       .reply_max = 8,
+		       .done = done,
+		       .ctx = x },
+		.f = f,
+	};
+	assert_int_equal(vu_fe_start(f->fe, &x->m), 0);
+}
+
+static void front_end_is_freed_by_a_callback(void **state)
+{
+	struct fix *f = *state;
+	struct ending x, y;
+
+	start(f, &x, free_all);
+	start(f, &y, free_all); /* once more, with -ECANCELED, or answered */
+	while (!x.ended) {
+		struct pollfd p[2];
+		int ms = vu_fe_events(f->fe, p);
+
+		poll(p, 2, ms);
+		vu_fe_process(f->fe);
+	}
+	assert_int_equal(x.res, 0);
+	assert_int_equal(x.ended, 1);
+	assert_int_equal(y.ended, 1);
+	f->fe = NULL;
+}
+
+/* The second message of the call that waits is not sent any more. */
+static void front_end_is_freed_under_a_call(void **state)
+{
+	struct fix *f = *state;
+	struct ending x;
+
+	start(f, &x, free_all);
+	assert_true(vu_fe_negotiate(f->fe, 0) < 0);
+	f->fe = NULL;
+	assert_int_equal(x.ended, 1);
+}
+
+static void connection_is_not_replaced_by_a_callback(void **state)
+{
+	struct fix *f = *state;
+	struct ending x;
+
+	fix_bring_up(f, 0, 0);
+	start(f, &x, connect_anew);
+	assert_int_equal(vu_fe_sleep(f->fe), 0);
+	assert_int_equal(x.ended, 1);
+	assert_int_equal(x.again, -EBUSY);
+}
+
+static void fail_otherwise(struct vu_fe_msg *m, int res)
+{
+	struct ending *x = m->ctx;
+
+	x->ended++;
+	x->res = vu_fe_mem_add(x->f->mem, 1, 1) ? 0 : vu_error_code();
+}
+
+static void callback_leaves_the_sentence_of_a_call_alone(void **state)
+{
+	struct fix *f = *state;
+	struct vu_fe_vring v;
+	struct ending x;
+
+	assert_int_equal(vu_fe_negotiate(f->fe, 0), 0);
+	fix_make_mem(f);
+	start(f, &x, fail_otherwise);
+	/* It is answered before this is, and has the last word. */
+	assert_int_equal(vu_fe_vring_get(f->fe, 1, &v), -EINVAL);
+	assert_int_equal(vu_fe_negotiate(f->fe, 0), 0);
+	assert_int_equal(x.ended, 1);
+	assert_true(x.res < 0);
+	assert_string_equal(vu_error_id(), "queue-index");
+}
+
 #define T(x) cmocka_unit_test_setup_teardown(x, fix_setup, fix_teardown)
 
 int main(void)
@@ -527,6 +654,11 @@ int main(void)
 		T(device_goes_on_over_another_connection),
 		T(one_thread_drives_many_devices),
 		T(free_ends_what_is_under_way),
+		T(table_that_is_too_long_is_refused),
+		T(front_end_is_freed_by_a_callback),
+		T(front_end_is_freed_under_a_call),
+		T(connection_is_not_replaced_by_a_callback),
+		T(callback_leaves_the_sentence_of_a_call_alone),
 	};
 
 	return cmocka_run_group_tests_name("public front-end", tests, NULL, NULL);

@@ -105,7 +105,9 @@ struct vu_fe_iotlb {
  * vu_fe_process(). Return 0 or -errno, which the back-end is told if it wants
  * to know. A request without a function is refused. File descriptors are
  * borrowed: dup() what is to be kept; -1: none came. A callback may use
- * vu_fe_start(), but nothing that waits for the same back-end.
+ * vu_fe_start(), and vu_fe_free() when no queue or disk is left, but nothing
+ * that waits for the same back-end. What fails in it leaves vu_error() of the
+ * call around it alone.
  */
 struct vu_fe_callbacks {
 	size_t struct_size; /**< sizeof(struct vu_fe_callbacks) */
@@ -139,7 +141,7 @@ struct vu_fe_opts {
 	uint64_t protocol_features;              /**< use only these VU_PF_*; 0: all above */
 	const struct vu_fe_callbacks *callbacks; /**< copied; NULL: none */
 	void *ctx;                               /**< for @callbacks and @trace */
-	/** Called with a line of text for every message that is sent or comes. */
+	/** Called with a line of text for every message that is sent or comes; calls nothing here. */
 	void (*trace)(void *ctx, const char *line);
 };
 
@@ -165,11 +167,18 @@ struct vu_fe *vu_fe_connect_fd(int fd, const struct vu_fe_opts *opts);
  * state. What was negotiated, and the memory, is told again; the device is
  * asleep then: give it its state or in-flight record, and vu_fe_wake() it.
  * A split ring whose back-end died goes on at its used index; a packed ring
- * is lost unless nothing was in flight (-EOPNOTSUPP).
+ * is lost unless nothing was in flight (-EOPNOTSUPP). -EBUSY in a callback.
  */
 int vu_fe_reconnect_fd(struct vu_fe *fe, int fd);
 
-/** Close and free. Queues and disks must be freed before; memory after or before. NULL is fine. */
+/**
+ * vu_fe_free() - close and free; NULL is fine
+ *
+ * Queues and disks must be freed before; memory after or before. Messages
+ * under way end before it returns. In a callback the rest is done when the call
+ * returns that the callback was called from; until then nothing else may be
+ * called with @fe, but vu_fe_free() again does no harm.
+ */
 void vu_fe_free(struct vu_fe *fe);
 
 /** Virtio feature bits the device offers. */
@@ -455,7 +464,8 @@ int vu_fe_gpu_socket(struct vu_fe *fe, int fd);
  * @reply_size:	out: how long the answer was
  * @reply_fd:	out: descriptor that came with it, the caller's; -1: none
  * @done:	vu_fe_start() only: @res is 0 or -errno, as vu_fe_call() would have
- *		returned it, with vu_error() set. The last use of the message
+ *		returned it, with vu_error() set. The last use of the message. What
+ *		callbacks may do: see struct vu_fe_callbacks
  * @ctx:	the caller's
  *
  * The library takes no notice of what a message changes.
