@@ -265,7 +265,7 @@ static int read_all(struct vuc *c, struct stream *s, struct err *e)
 		ret = stream_read(s, e);
 		if (ret == 0 || (ret < 0 && ret != -EAGAIN))
 			return ret;
-		if (ret == -EAGAIN)
+		if (ret == -EAGAIN && !c->dead)
 			vuc_wait(c, s->fd, POLLIN, s->end_ns);
 		else
 			vuc_process(c);
@@ -315,10 +315,12 @@ static int write_all(struct vuc *c, struct stream *s, const uint8_t *p, size_t s
 				       "the back-end stopped reading its state after %zu of %zu "
 				       "bytes: %s",
 				       done, size, strerror(errno));
-		if (n < 0)
+		if (n >= 0) {
+			done += (size_t)n;
+			vuc_process(c);
+		} else if (!c->dead) {
 			vuc_wait(c, s->fd, POLLOUT, s->end_ns);
-		else
-			done += (size_t)n, vuc_process(c);
+		}
 		ret = stream_check(c, s, e);
 		if (ret)
 			return ret;

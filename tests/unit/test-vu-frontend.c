@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The public front-end against our own vhost-user transport: the whole life of a device. */
+#include <sys/socket.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -633,6 +634,27 @@ static void callback_leaves_the_sentence_of_a_call_alone(void **state)
 
 #define T(x) cmocka_unit_test_setup_teardown(x, fix_setup, fix_teardown)
 
+static void options_without_their_size_are_refused(void **state)
+{
+	struct vu_fe_opts o = { .timeout_ms = 1000 };
+	struct vu_fe_callbacks cb = { 0 };
+	int sv[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_null(vu_fe_connect_fd(sv[0], &o)); /* and the descriptor is closed */
+	assert_string_equal(vu_error_id(), "struct-size");
+	assert_int_equal(vu_error_code(), -EINVAL);
+	assert_int_equal(read(sv[1], &(char){ 0 }, 1), 0);
+	close(sv[1]);
+	o.struct_size = sizeof(o);
+	o.callbacks = &cb;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_null(vu_fe_connect_fd(sv[0], &o));
+	assert_string_equal(vu_error_id(), "struct-size");
+	close(sv[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -658,6 +680,7 @@ int main(void)
 		T(front_end_is_freed_by_a_callback),
 		T(front_end_is_freed_under_a_call),
 		T(connection_is_not_replaced_by_a_callback),
+		cmocka_unit_test(options_without_their_size_are_refused),
 		T(callback_leaves_the_sentence_of_a_call_alone),
 	};
 
