@@ -329,8 +329,9 @@ static void writer_gone(struct check *c)
 	int p[2];
 	struct check_dev *d = load_begun(c, p);
 
-	/* The connection ends first, then the state does. */
+	/* The connection ends first, and that is dealt with, before the state does. */
 	check_disconnect(c, d->v);
+	check_alive(c);
 	drop_pipe(p);
 	check_alive(c);
 }
