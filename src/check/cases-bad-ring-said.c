@@ -389,23 +389,9 @@ static void any_order(struct check *c)
 {
 	/* Memory, num, base, addresses, call, kick, enable, disable, stop; x writes the eventfd. */
 	static const char *const orders[] = {
-		"kxmnbae",
-		"ekxcabnm",
-		"exs",
-		"kxs",
-		"sss",
-		"mkxnbaex",
-		"mekxs",
-		"mnkxes",
-		"mnbaexs",
-		"mnackxeaxs",
-		"mackxens",
-		"mnackxes"
-		"kx",
-		"mnackxenxbxs",
-		"sekxmnackx",
-		"dkxem",
-		"ndkxsdkxsm",
+		"kxmnbae",      "ekxcabnm",   "exs",     "kxs",        "sss",      "mkxnbaex",
+		"mekxs",        "mnkxes",     "mnbaexs", "mnackxeaxs", "mackxens", "mnackxeskx",
+		"mnackxenxbxs", "sekxmnackx", "dkxem",   "ndkxsdkxsm",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(orders); i++)

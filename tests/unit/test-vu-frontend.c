@@ -581,6 +581,7 @@ static void front_end_is_freed_by_a_callback(void **state)
 	assert_int_equal(x.ended, 1);
 	assert_int_equal(y.ended, 1);
 	f->fe = NULL;
+	fix_close(f); /* the rest */
 }
 
 /* The second message of the call that waits is not sent any more. */
@@ -592,6 +593,7 @@ static void front_end_is_freed_under_a_call(void **state)
 	start(f, &x, free_all);
 	assert_true(vu_fe_negotiate(f->fe, 0) < 0);
 	f->fe = NULL;
+	fix_close(f); /* the rest */
 	assert_int_equal(x.ended, 1);
 }
 
