@@ -125,7 +125,8 @@ path() {
 compare() {
 	local first=$1 second=$2
 	shift 2
-	"$VUCTL" bench "$(path "$first")" --compare "$(path "$second")" --no-lock --json \
+	[ "$second" != image ] || set -- --no-lock "$@" # the servers have it
+	"$VUCTL" bench "$(path "$first")" --compare "$(path "$second")" --json \
 		--rounds "$rounds" --secs "$seconds" "$@" "${driver[@]}" >"$work/result" 2>"$work/errors"
 }
 
